@@ -1,0 +1,50 @@
+package queue
+
+import (
+	"context"
+	"time"
+
+	"pushd/queue/event"
+)
+
+// Record is one record of a topic as it was read. Its slices belong to whoever holds the Record; nobody writes to them.
+type Record struct {
+	Partition int32
+	Offset    int64
+	Key       []byte
+	Value     []byte // nil is a tombstone
+	Headers   []event.Header
+	Time      time.Time // the record's Kafka timestamp
+}
+
+// Message is one record to be published.
+type Message struct {
+	Topic   string
+	Key     []byte
+	Value   []byte
+	Headers []event.Header
+}
+
+// Assignment is a partition that the group gave to this process for one generation.
+type Assignment struct {
+	Partition  int32
+	Generation int32
+	Offset     int64 // the first offset that will be handed over
+}
+
+// Owner is who takes the records of an assigned partition, for one generation. The dispatcher's tenure is one.
+//
+// Calls come from one goroutine in the order Take…, Release; Watermark may be called from any other at any time.
+type Owner interface {
+	// Take hands over a batch in offset order. It blocks while the owner is full (this is how a partition is paused)
+	// and returns ctx's error when that ends first; then none of the batch counts as taken.
+	// The slice is the caller's again afterwards, the records' contents are the owner's.
+	Take(ctx context.Context, batch []Record) error
+
+	// Release ends the ownership: it begins nothing new, waits until what is under way is settled and in the ledger,
+	// or until ctx ends, and returns. After it the watermark does not move any more (I4).
+	Release(ctx context.Context)
+
+	// Watermark is the next offset to commit: it and everything before it is done and durable (I1).
+	Watermark() int64
+}

@@ -1,0 +1,125 @@
+package dispatcher
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Config is what an operator sets of the engine.
+type Config struct {
+	Merge  MergeConfig  `embed:"" prefix:"merge."`
+	Dedupe DedupeConfig `embed:"" prefix:"dedupe."`
+	Rates  RatesConfig  `embed:"" prefix:"rates."`
+}
+
+// MergeConfig says how events of one device become one wake, and how long a wake is tried.
+type MergeConfig struct {
+	Interval   time.Duration   `name:"interval" help:"How long a device rests after an accepted push: events that come meanwhile cause one trailing wake. 0s to 24h." default:"30s"`
+	Until      Until           `name:"until" help:"What ends the need for a push: 'interval' (the rest is over) or 'checkin' (the device checked in; needs check-in events)." enum:"interval,checkin" default:"interval"`
+	Rewake     []time.Duration `name:"rewake" help:"With until=checkin: waits after which a device that did not check in is woken again." default:"15m,1h,4h,24h"`
+	Expires    time.Duration   `name:"expires" help:"How long a provider may store a push whose event names no expiry. 1m to 672h." default:"168h"`
+	GiveUp     time.Duration   `name:"give_up" help:"How long a wake without an expiry is tried before it is given up with 'expired' feedback." default:"24h"`
+	HoldProbe  time.Duration   `name:"hold_probe" help:"How often one push tries a refused credential again." default:"5m"`
+	MaxWaiting int             `name:"max_waiting" help:"Wakes that may wait in the ledger and in memory, whole process (about 500 bytes each). Where it is full, wakes keep their offsets and their partition pauses." default:"1000000"`
+}
+
+// Until says what ends the need for another push.
+type Until string
+
+const (
+	UntilInterval Until = "interval"
+	UntilCheckin  Until = "checkin"
+)
+
+// DedupeConfig bounds the memory of event ids.
+type DedupeConfig struct {
+	Window     time.Duration `name:"window" help:"How long an event id is remembered: the same id again is dropped. 1s to 24h." default:"10m"`
+	MaxEntries int           `name:"max_entries" help:"Event ids remembered, whole process (about 20 bytes each). Where it is full the oldest go early: that can cost an extra push, never a wake." default:"20000000"`
+}
+
+// RatesConfig limits how fast pushes are made. A rate of 0 means no limit.
+type RatesConfig struct {
+	Total         float64 `name:"total" help:"Pushes per second over all providers; 0 is no limit." default:"0"`
+	APNs          float64 `name:"apns" help:"Pushes per second to APNs; 0 is no limit." default:"0"`
+	FCM           float64 `name:"fcm" help:"Pushes per second to FCM over all projects; 0 is no limit." default:"0"`
+	PerCredential float64 `name:"per_credential" help:"Pushes per second of one APNs credential unless its tenant file says otherwise; 0 is no limit." default:"0"`
+	PerProject    float64 `name:"per_project" help:"Pushes per second of one FCM project unless its tenant file says otherwise; FCM's quota is 10000. 0 is no limit." default:"10000"`
+	InFlight      int     `name:"in_flight" help:"Pushes under way per credential, unless its tenant file says otherwise." default:"1000"`
+}
+
+// DefaultConfig is what the struct tags say.
+func DefaultConfig() Config {
+	return Config{
+		Merge: MergeConfig{
+			Interval:   30 * time.Second,
+			Until:      UntilInterval,
+			Rewake:     []time.Duration{15 * time.Minute, time.Hour, 4 * time.Hour, 24 * time.Hour},
+			Expires:    168 * time.Hour,
+			GiveUp:     24 * time.Hour,
+			HoldProbe:  5 * time.Minute,
+			MaxWaiting: 1_000_000,
+		},
+		Dedupe: DedupeConfig{Window: 10 * time.Minute, MaxEntries: 20_000_000},
+		Rates:  RatesConfig{PerProject: 10_000, InFlight: 1000},
+	}
+}
+
+// Validate returns all faults, each beginning with the key it is about.
+func (c Config) Validate() error {
+	return errors.Join(c.Merge.validate(), c.Dedupe.validate(), c.Rates.validate())
+}
+
+func (c MergeConfig) validate() error {
+	var faults []error
+	faults = append(faults,
+		between("merge.interval", c.Interval, 0, 24*time.Hour),
+		between("merge.expires", c.Expires, time.Minute, 672*time.Hour),
+		between("merge.give_up", c.GiveUp, time.Minute, 672*time.Hour),
+		between("merge.hold_probe", c.HoldProbe, time.Second, 24*time.Hour),
+	)
+	if c.Until != UntilInterval && c.Until != UntilCheckin {
+		faults = append(faults, fmt.Errorf("merge.until: %q is neither interval nor checkin", c.Until))
+	}
+	if c.MaxWaiting < 1 {
+		faults = append(faults, fmt.Errorf("merge.max_waiting: %d is below 1", c.MaxWaiting))
+	}
+	for i, wait := range c.Rewake {
+		if wait <= 0 || i > 0 && wait <= c.Rewake[i-1] {
+			faults = append(faults, fmt.Errorf("merge.rewake: %v is not longer than the wait before it", wait))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+func (c DedupeConfig) validate() error {
+	var faults []error
+	faults = append(faults, between("dedupe.window", c.Window, time.Second, 24*time.Hour))
+	if c.MaxEntries < 1000 {
+		faults = append(faults, fmt.Errorf("dedupe.max_entries: %d is below 1000", c.MaxEntries))
+	}
+	return errors.Join(faults...)
+}
+
+func (c RatesConfig) validate() error {
+	var faults []error
+	for _, r := range []struct {
+		key   string
+		value float64
+	}{{"total", c.Total}, {"apns", c.APNs}, {"fcm", c.FCM}, {"per_credential", c.PerCredential}, {"per_project", c.PerProject}} {
+		if r.value < 0 {
+			faults = append(faults, fmt.Errorf("rates.%s: %g pushes per second is below 0; 0 means no limit", r.key, r.value))
+		}
+	}
+	if c.InFlight < 1 {
+		faults = append(faults, fmt.Errorf("rates.in_flight: %d is below 1", c.InFlight))
+	}
+	return errors.Join(faults...)
+}
+
+func between(key string, d, low, high time.Duration) error {
+	if d < low || d > high {
+		return fmt.Errorf("%s: %v is not between %v and %v", key, d, low, high)
+	}
+	return nil
+}

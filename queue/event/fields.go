@@ -1,0 +1,235 @@
+package event
+
+import (
+	"bytes"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// rule is what a text field may hold.
+type rule struct {
+	field   string
+	max     int // bytes
+	allowed func([]byte) bool
+	mend    string
+}
+
+const (
+	mendFree    = "write UTF-8 without control characters"
+	mendVisible = "write visible ASCII, without spaces"
+	mendTenant  = "write letters, digits, dots, underscores and hyphens"
+)
+
+var (
+	idRule        = rule{"id", MaxID, free, mendFree}
+	tenantRule    = rule{"tenant", MaxTenant, tenantName, mendTenant}
+	deviceRule    = rule{"device", MaxDevice, free, mendFree}
+	apnsTokenRule = rule{"token", MaxToken, hexPairs, "write the APNs device token in hex, two digits for each byte"}
+	fcmTokenRule  = rule{"token", MaxToken, visible, mendVisible}
+	pushMagicRule = rule{"push_magic", MaxPushMagic, free, mendFree}
+	topicRule     = rule{"topic", MaxTopic, visible, mendVisible}
+	reasonRule    = rule{"reason", MaxReason, free, mendFree}
+)
+
+// reader takes values out of a record: it checks them and copies what is kept. The first fault stays.
+type reader struct {
+	kept  strings.Builder // the strings of the event, one behind the other
+	fault *Error
+}
+
+func (r *reader) fail(fault *Error) {
+	if r.fault == nil {
+		r.fault = fault
+	}
+}
+
+func (r *reader) missing(field, mend string) {
+	r.fail(&Error{MissingField, field, "is missing; " + mend})
+}
+
+func (r *reader) bad(field, mend string) {
+	r.fail(&Error{BadField, field, "cannot be meant; " + mend})
+}
+
+// word is the bytes of a text, good until the record's memory goes; nil where the value is not given or is no text.
+func (r *reader) word(field string, v value) []byte {
+	if !v.given() {
+		return nil
+	}
+	if v.kind != text {
+		r.fail(&Error{BadField, field, "is " + kindNames[v.kind] + "; write a string"})
+		return nil
+	}
+	return v.bytes()
+}
+
+// text is a checked copy of a text; empty where it is not given.
+func (r *reader) text(rule *rule, v value) string {
+	word := r.word(rule.field, v)
+	if len(word) > rule.max {
+		r.fail(tooLarge(rule.field, len(word), rule.max, "write fewer bytes"))
+		return ""
+	}
+	if !rule.allowed(word) {
+		r.bad(rule.field, rule.mend)
+		return ""
+	}
+	return r.keep(word)
+}
+
+func (r *reader) keep(word []byte) string {
+	from := r.kept.Len()
+	r.kept.Write(word)
+	return r.kept.String()[from:]
+}
+
+// time is a time; zero where it is not given.
+func (r *reader) time(field string, v value) time.Time {
+	word := r.word(field, v)
+	if word == nil {
+		return time.Time{}
+	}
+	var t time.Time
+	err := t.UnmarshalText(word)
+	t = t.UTC()
+	if err != nil || t.Year() < 1970 || t.Year() > 9999 {
+		r.bad(field, "write a time between 1970 and 9999 by RFC 3339, as 2026-01-02T15:04:05.678Z")
+		return time.Time{}
+	}
+	return t
+}
+
+func (r *reader) priority(v value) Priority {
+	word := r.word("priority", v)
+	if word == nil {
+		return Normal
+	}
+	for p, name := range priorityNames {
+		if string(word) == name {
+			return Priority(p)
+		}
+	}
+	r.bad("priority", "write urgent, normal or bulk")
+	return Normal
+}
+
+func (r *reader) provider(v value) string {
+	switch word := r.word("provider", v); string(word) {
+	case apns:
+		return apns
+	case fcm:
+		return fcm
+	case "":
+		r.missing("provider", "write apns or fcm")
+	default:
+		r.bad("provider", "write apns or fcm")
+	}
+	return ""
+}
+
+// pushTypes are the values that Apple's "Sending notification requests to APNs" lists for apns-push-type.
+var pushTypes = [...]string{
+	pushTypeMDM, "alert", "background", "complication", "controls", "fileprovider", "liveactivity", "location",
+	"pushtotalk", "voip", "widgets",
+}
+
+func (r *reader) pushType(v value) string {
+	word := r.word("push_type", v)
+	if word == nil {
+		return pushTypeMDM
+	}
+	for _, name := range pushTypes {
+		if string(word) == name {
+			return name
+		}
+	}
+	r.bad("push_type", "write one of "+strings.Join(pushTypes[:], ", "))
+	return ""
+}
+
+// payload is a copy of a JSON object without white space; nil where it is not given.
+func (r *reader) payload(v value) []byte {
+	if !v.given() {
+		return nil
+	}
+	if v.kind != object {
+		r.fail(&Error{BadField, "payload", "is " + kindNames[v.kind] + "; write a JSON object"})
+		return nil
+	}
+	compact, ok := appendCompact(make([]byte, 0, min(len(v.raw), MaxPayload)), v.raw, MaxPayload)
+	if !ok {
+		r.fail(&Error{TooLarge, "payload", "over " + strconv.Itoa(MaxPayload) + " bytes; the providers take no more"})
+		return nil
+	}
+	return compact
+}
+
+// traceparent is a copy of a W3C trace context. One that is none is dropped, as the W3C asks: a fault in a trace must not
+// cost a wake.
+func (r *reader) traceparent(v value) string {
+	if v.kind != text || !isTraceparent(v.bytes()) {
+		return ""
+	}
+	return r.keep(v.bytes())
+}
+
+// isTraceparent: https://www.w3.org/TR/trace-context/#traceparent-header, the 55 bytes of version 00, which those of
+// later versions begin with.
+func isTraceparent(b []byte) bool {
+	if len(b) != 55 || b[2] != '-' || b[35] != '-' || b[52] != '-' || string(b[:2]) == "ff" {
+		return false
+	}
+	trace, parent := b[3:35], b[36:52]
+	for _, part := range [...][]byte{b[:2], trace, parent, b[53:]} {
+		for _, c := range part {
+			if !isDigit(c) && (c < 'a' || c > 'f') {
+				return false
+			}
+		}
+	}
+	const zeros = "00000000000000000000000000000000"
+	return string(trace) != zeros && string(parent) != zeros[:16]
+}
+
+// free: UTF-8 without control characters, so without line breaks too; what may stand in a log line or a header.
+func free(word []byte) bool {
+	ascii := true
+	for _, c := range word {
+		if c < ' ' || c == 0x7f {
+			return false
+		}
+		ascii = ascii && c < utf8.RuneSelf
+	}
+	return ascii || utf8.Valid(word) && !bytes.ContainsFunc(word, func(c rune) bool { return 0x80 <= c && c < 0xa0 })
+}
+
+// visible: ASCII that leaves ink.
+func visible(word []byte) bool {
+	for _, c := range word {
+		if c <= ' ' || c >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+func hexPairs(word []byte) bool {
+	for _, c := range word {
+		if !isDigit(c) && (c < 'a' || c > 'f') && (c < 'A' || c > 'F') {
+			return false
+		}
+	}
+	return len(word)%2 == 0
+}
+
+func tenantName(word []byte) bool {
+	for _, c := range word {
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+		if !letter && !isDigit(c) && c != '.' && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,219 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
+
+	"pushd/queue/event"
+)
+
+// partition is an assigned partition during one generation.
+//
+// Records are asked for with kafka-go's Client and not with its Reader: a Reader that is behind the beginning of the log
+// goes on at the beginning without a word, hands over the markers of transactions as if they were records, checks no
+// checksums, and passes each record through a channel.
+type partition struct {
+	c     *Consumer
+	id    int32
+	owner Owner
+	pipe  *pipe
+
+	next      int64 // the offset to be fetched next; owned by the fetch goroutine
+	committed int64 // what stands in Kafka, or -1; owned by whoever commits
+}
+
+// run hands over what is fetched while taking lasts, then releases the owner, for as long as releasing lasts at most.
+func (p *partition) run(taking, releasing context.Context, stop context.CancelCauseFunc) {
+	var fetching sync.WaitGroup
+	fetching.Go(func() { p.fetch(taking, stop) })
+	p.handOver(taking, stop)
+	p.owner.Release(releasing)
+	fetching.Wait()
+}
+
+func (p *partition) handOver(taking context.Context, stop context.CancelCauseFunc) {
+	var batch []Record
+	for {
+		if batch = p.pipe.take(taking, batch); batch == nil {
+			return
+		}
+		if err := p.owner.Take(taking, batch); err != nil {
+			stop(fmt.Errorf("hand over offsets %d to %d of partition %d: %w", batch[0].Offset, batch[len(batch)-1].Offset, p.id, err))
+			return
+		}
+	}
+}
+
+func (p *partition) fetch(taking context.Context, stop context.CancelCauseFunc) {
+	lag := p.c.metrics.lag.WithLabelValues(strconv.Itoa(int(p.id)))
+	pause := newBackoff()
+	for taking.Err() == nil {
+		err := p.fetchOnce(taking, lag)
+		switch {
+		case err == nil:
+			pause.reset()
+			continue
+		case taking.Err() != nil:
+			return
+		case errors.Is(err, kafka.OffsetOutOfRange):
+			if err = p.findPlace(taking, stop); err == nil {
+				continue
+			}
+		}
+		p.c.trouble.about(fmt.Sprintf("fetch partition %d", p.id), err)
+		pause.wait(taking)
+	}
+}
+
+// fetchOnce asks for records from p.next on and puts what comes into the pipe.
+func (p *partition) fetchOnce(ctx context.Context, lag prometheus.Gauge) error {
+	cfg := p.c.cfg
+	request, cancel := context.WithTimeout(ctx, cfg.Fetch.MaxWait+requestTimeout)
+	defer cancel()
+	response, err := p.c.conn.client.Fetch(request, &kafka.FetchRequest{
+		Topic:     cfg.Topic,
+		Partition: int(p.id),
+		Offset:    p.next,
+		MinBytes:  int64(cfg.Fetch.MinBytes),
+		MaxBytes:  int64(cfg.Fetch.MaxBytes),
+		MaxWait:   cfg.Fetch.MaxWait,
+		// A wake must not be pushed before the publisher's transaction shows the server what it is for.
+		IsolationLevel: kafka.ReadCommitted,
+	})
+	if err == nil {
+		err = response.Error
+	}
+	if err != nil {
+		return fmt.Errorf("fetch %s from offset %d: %w", cfg.Topic, p.next, err)
+	}
+	stream, ok := response.Records.(*protocol.RecordStream)
+	if !ok { // no records
+		lag.Set(float64(max(response.HighWatermark-p.next, 0)))
+		return nil
+	}
+	defer func() { lag.Set(float64(max(response.HighWatermark-p.next, 0))) }()
+	begun := p.next
+	if err := p.read(ctx, stream); err != nil {
+		return fmt.Errorf("read records of %s from offset %d: %w", cfg.Topic, p.next, err)
+	}
+	if p.next == begun && ctx.Err() == nil {
+		p.next++ // compaction has left an empty batch; what it says of its end is not shown to us
+	}
+	return nil
+}
+
+// read puts the records of an answer into the pipe, and moves p.next behind them. It leaves out what is before p.next,
+// because a broker answers with whole batches, and the markers of transactions. It ends early where ctx does.
+func (p *partition) read(ctx context.Context, stream *protocol.RecordStream) error {
+	records := make([]Record, 0, maxBatch)
+	next := p.next
+	hand := func() bool {
+		if len(records) > 0 && !p.pipe.put(ctx, records) {
+			return false
+		}
+		records, p.next = records[:0], next
+		return true
+	}
+	for _, batch := range stream.Records {
+		_, control := batch.(*protocol.ControlBatch)
+		for {
+			r, err := batch.ReadRecord()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				return err
+			}
+			record, err := p.record(r)
+			if err != nil {
+				return err
+			}
+			if record.Offset < next {
+				continue
+			}
+			next = record.Offset + 1
+			if control {
+				continue
+			}
+			if records = append(records, record); len(records) == maxBatch && !hand() {
+				return nil
+			}
+		}
+	}
+	hand()
+	return nil
+}
+
+// record copies a record out of kafka-go's buffers: key and value in one piece, and gives the buffers back.
+func (p *partition) record(r *protocol.Record) (Record, error) {
+	record := Record{Partition: p.id, Offset: r.Offset, Time: r.Time}
+	data := make([]byte, size(r.Key)+size(r.Value))
+	var err error
+	if record.Key, data, err = copyOut(r.Key, data); err != nil {
+		return Record{}, err
+	}
+	if record.Value, _, err = copyOut(r.Value, data); err != nil {
+		return Record{}, err
+	}
+	if len(r.Headers) > 0 {
+		record.Headers = make([]event.Header, len(r.Headers))
+		for i, h := range r.Headers {
+			record.Headers[i] = event.Header(h)
+		}
+	}
+	return record, nil
+}
+
+func size(b protocol.Bytes) int {
+	if b == nil {
+		return 0
+	}
+	return b.Len()
+}
+
+// copyOut fills the front of data from b, and returns that and the rest. What is nil stays nil.
+func copyOut(b protocol.Bytes, data []byte) (front, rest []byte, err error) {
+	if b == nil {
+		return nil, data, nil
+	}
+	defer b.Close()
+	n := b.Len()
+	if _, err := io.ReadFull(b, data[:n]); err != nil {
+		return nil, nil, err
+	}
+	return data[:n:n], data[n:], nil
+}
+
+// findPlace is called where the broker does not have p.next. Retention may have overtaken this member: then what it
+// lost is skipped. Or the log ends before p.next, which is another log than the owner's: then the generation is given
+// up, and the owner of the next one begins at the place that the operator has chosen.
+func (p *partition) findPlace(taking context.Context, stop context.CancelCauseFunc) error {
+	extents, err := p.c.extents(taking, int(p.id))
+	if err != nil {
+		return err
+	}
+	have := extents[int(p.id)]
+	offset, inRange, ok := p.c.cfg.place(p.next, have)
+	switch {
+	case inRange:
+		return fmt.Errorf("partition %d: offset %d was out of range, and is not: its leader has changed", p.id, p.next)
+	case !ok:
+		p.c.outOfRange(int(p.id), p.next, have, offset, ok)
+		p.c.stop(p.id)
+		<-taking.Done()
+	case offset < p.next:
+		stop(fmt.Errorf("partition %d: %w: the log ends at %d, before %d", p.id, kafka.OffsetOutOfRange, have.end, p.next))
+	default:
+		p.c.outOfRange(int(p.id), p.next, have, offset, ok)
+		p.next = offset
+	}
+	return nil
+}

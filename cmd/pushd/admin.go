@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// AdminConfig is the listener for monitoring. It has no authentication, so it is for this machine only unless the
+// operator says that something else keeps strangers out.
+type AdminConfig struct {
+	Listen      string `name:"listen" help:"Address and port of /metrics, /healthz and /readyz." default:"127.0.0.1:9464" placeholder:"HOST:PORT"`
+	AllowRemote bool   `name:"allow_remote" help:"Let listen be an address that other machines reach. There is no authentication: have a firewall or a proxy in front." default:"false"`
+}
+
+// Validate returns all faults; it does not listen.
+func (c AdminConfig) Validate() error {
+	host, port, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return fmt.Errorf("admin.listen: %q is not an address with a port, such as 127.0.0.1:9464", c.Listen)
+	}
+	if _, err := net.LookupPort("tcp", port); err != nil {
+		return fmt.Errorf("admin.listen: %q is not a port; write a number from 0 to 65535", port)
+	}
+	if !c.AllowRemote && !isLoopback(host) {
+		return fmt.Errorf("admin.listen: %q can be reached from other machines, without authentication; listen on 127.0.0.1 or set admin.allow_remote: true", c.Listen)
+	}
+	return nil
+}
+
+// isLoopback takes only addresses, and localhost: another name could resolve to anything, and differently tomorrow.
+func isLoopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.Unmap().IsLoopback()
+}
+
+// Limits of the admin listener: its clients are a scraper and a few people.
+const (
+	adminHeaderTimeout = 5 * time.Second
+	adminReadTimeout   = 10 * time.Second
+	adminWriteTimeout  = 30 * time.Second
+	adminIdleTimeout   = 2 * time.Minute
+	adminMaxHeader     = 16 << 10 // bytes
+	adminMaxBody       = 1 << 10  // bytes; no route reads a body
+	adminMaxScrapes    = 4
+)
+
+// newRegistry is the registry of all metrics of the process, with those of Go, of the process and of the build.
+func newRegistry(b build) *prometheus.Registry {
+	reg := prometheus.NewRegistry()
+	info := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name:        "pushd_build_info",
+		Help:        "Constant 1; its labels say which build is running.",
+		ConstLabels: prometheus.Labels{"version": b.Version, "commit": b.Commit, "go_version": b.Go},
+	})
+	info.Set(1)
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), info)
+	return reg
+}
+
+// admin serves /metrics, /healthz (the process answers) and /readyz (it does its work). All of it only reads.
+type admin struct {
+	server   *http.Server
+	listener net.Listener
+}
+
+// listenAdmin takes the address; serve answers on it.
+func listenAdmin(cfg AdminConfig, reg *prometheus.Registry, ready *readiness, log *slog.Logger) (*admin, error) {
+	listener, err := net.Listen("tcp", cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("admin.listen: %w", err)
+	}
+	return &admin{
+		listener: listener,
+		server: &http.Server{
+			Handler:           http.MaxBytesHandler(adminRoutes(reg, ready, log), adminMaxBody),
+			ReadHeaderTimeout: adminHeaderTimeout,
+			ReadTimeout:       adminReadTimeout,
+			WriteTimeout:      adminWriteTimeout,
+			IdleTimeout:       adminIdleTimeout,
+			MaxHeaderBytes:    adminMaxHeader,
+			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		},
+	}, nil
+}
+
+func adminRoutes(reg *prometheus.Registry, ready *readiness, log *slog.Logger) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{
+		ErrorLog:            slog.NewLogLogger(log.Handler(), slog.LevelError),
+		ErrorHandling:       promhttp.ContinueOnError, // one broken collector must not hide the others
+		Registry:            reg,
+		MaxRequestsInFlight: adminMaxScrapes,
+		EnableOpenMetrics:   true,
+	}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		fmt.Fprintln(w, "ok")
+	})
+	mux.Handle("GET /readyz", ready)
+	return mux
+}
+
+// addr is the address that was taken.
+func (a *admin) addr() net.Addr { return a.listener.Addr() }
+
+// serve answers until stop; any other end is an error.
+func (a *admin) serve() error {
+	if err := a.server.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("admin listener %s: %w", a.addr(), err)
+	}
+	return nil
+}
+
+// stop lets requests under way end, until ctx ends.
+func (a *admin) stop(ctx context.Context) error {
+	if err := a.server.Shutdown(ctx); err != nil {
+		return errors.Join(err, a.server.Close())
+	}
+	return nil
+}
+
+// writeJSON answers with a value that cannot fail to encode.
+func writeJSON(w http.ResponseWriter, status int, value any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	// An error here is the client's: it went away.
+	_ = json.NewEncoder(w).Encode(value)
+}

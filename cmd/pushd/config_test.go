@@ -1,0 +1,281 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+var update = flag.Bool("update", false, "write golden files and docs/configuration.md anew")
+
+// outcome is what a run of the command line left behind.
+type outcome struct {
+	code           int
+	stdout, stderr string
+}
+
+// pushd runs a command line with an environment.
+func pushd(env map[string]string, args ...string) outcome {
+	var stdout, stderr bytes.Buffer
+	code := runIn(&process{
+		stdout: &stdout,
+		stderr: &stderr,
+		getenv: func(name string) (string, bool) { value, ok := env[name]; return value, ok },
+	}, args)
+	return outcome{code, stdout.String(), stderr.String()}
+}
+
+// parse runs "pushd config" and returns the configuration that was in force.
+func parse(t *testing.T, env map[string]string, args ...string) *configCmd {
+	t.Helper()
+	p := &process{stdout: &bytes.Buffer{}, stderr: &bytes.Buffer{}, getenv: func(name string) (string, bool) { value, ok := env[name]; return value, ok }}
+	command, err := newParser(&commands{}, p, func(int) {}).Parse(append([]string{"config"}, args...))
+	if err != nil {
+		t.Fatalf("pushd config %s: %v", strings.Join(args, " "), err)
+	}
+	return command.Selected().Target.Addr().Interface().(*configCmd)
+}
+
+// file writes a configuration file.
+func file(t *testing.T, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "pushd.yaml")
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestEveryFaultOfAFileIsToldAtOnceWithItsLine(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/faulty/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no faulty files: %v", err)
+	}
+	for _, path := range files {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			t.Parallel()
+			got := pushd(nil, "config", "--config", path)
+			if got.code != exitUsage {
+				t.Errorf("exit code %d, want %d", got.code, exitUsage)
+			}
+			if got.stdout != "" {
+				t.Errorf("something was printed as the configuration in force:\n%s", got.stdout)
+			}
+			golden(t, strings.TrimSuffix(path, ".yaml")+".golden", got.stderr)
+		})
+	}
+}
+
+// golden compares with a file, or writes it with -update.
+func golden(t *testing.T, path, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatalf("%v (go test ./cmd/pushd -update writes it)", err)
+	}
+	if got != string(want) {
+		t.Errorf("%s differs (go test ./cmd/pushd -update writes it anew).\ngot:\n%s\nwant:\n%s", path, got, want)
+	}
+}
+
+func TestNoFaultRepeatsASecret(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"unknown_settings", "inline_key"} {
+		got := pushd(nil, "config", "--config", "testdata/faulty/"+name+".yaml")
+		for _, secret := range []string{"hunter2", "MIGTAgEA", "BEGIN"} {
+			if strings.Contains(got.stderr, secret) {
+				t.Errorf("%s: %q is in the output:\n%s", name, secret, got.stderr)
+			}
+		}
+	}
+}
+
+func TestAFlagGoesBeforeTheEnvironmentBeforeTheFileBeforeTheDefault(t *testing.T) {
+	t.Parallel()
+	config := file(t, "merge:\n  interval: 2m\n  give_up: 3h\nkafka:\n  brokers: [a:1, b:2]\n")
+	env := map[string]string{"PUSHD_MERGE_INTERVAL": "1m", "PUSHD_LOG_LEVEL": ""}
+	flags := []string{"--merge.interval=10s"}
+	for _, c := range []struct {
+		name  string
+		env   map[string]string
+		args  []string
+		want  time.Duration
+		where string
+	}{
+		{"default", nil, nil, 30 * time.Second, ""},
+		{"file", nil, []string{"-c", config}, 2 * time.Minute, config},
+		{"environment over file", env, []string{"-c", config}, time.Minute, "PUSHD_MERGE_INTERVAL"},
+		{"environment over default", env, nil, time.Minute, "PUSHD_MERGE_INTERVAL"},
+		{"flag over all", env, append(flags, "-c", config), 10 * time.Second, "command line"},
+		{"flag over file", nil, append(flags, "-c", config), 10 * time.Second, "command line"},
+		{"file named by the environment", map[string]string{"PUSHD_CONFIG": config}, nil, 2 * time.Minute, config},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			got := parse(t, c.env, c.args...)
+			if got.Engine.Merge.Interval != c.want {
+				t.Errorf("merge.interval is %v, want %v", got.Engine.Merge.Interval, c.want)
+			}
+			if where, _ := got.sources.origin("merge.interval"); where != c.where {
+				t.Errorf("merge.interval comes from %q, want %q", where, c.where)
+			}
+			if got.Log.Level != "info" {
+				t.Errorf("an empty variable set log.level to %q", got.Log.Level)
+			}
+		})
+	}
+}
+
+func TestListsAreReadFromAllSources(t *testing.T) {
+	t.Parallel()
+	want := "[a:1 b:2]"
+	for name, c := range map[string]struct {
+		env  map[string]string
+		args []string
+	}{
+		"YAML list":         {nil, []string{"-c", file(t, "kafka:\n  brokers:\n    - a:1\n    - b:2\n")}},
+		"YAML text":         {nil, []string{"-c", file(t, "kafka:\n  brokers: a:1,b:2\n")}},
+		"environment":       {map[string]string{"PUSHD_KAFKA_BROKERS": "a:1,b:2"}, nil},
+		"flag":              {nil, []string{"--kafka.brokers=a:1,b:2"}},
+		"flag, given twice": {nil, []string{"--kafka.brokers=a:1", "--kafka.brokers=b:2"}},
+	} {
+		if got := parse(t, c.env, c.args...).Kafka.Brokers; len(got) != 2 || got[0] != "a:1" || got[1] != "b:2" {
+			t.Errorf("%s: brokers are %v, want %s", name, got, want)
+		}
+	}
+}
+
+func TestAnEmptyFileOrSectionIsTheDefaults(t *testing.T) {
+	t.Parallel()
+	want := pushd(nil, "config").stdout
+	for _, content := range []string{"", "# nothing\n", "---\n", "merge:\n  # interval: 1m\nlog:\n"} {
+		if got := pushd(nil, "config", "-c", file(t, content)); got.code != exitOK || got.stdout != want {
+			t.Errorf("%q: exit code %d, %s%s", content, got.code, got.stderr, got.stdout)
+		}
+	}
+}
+
+func TestAFaultNamesThePlaceThatTheValueCameFrom(t *testing.T) {
+	t.Parallel()
+	config := file(t, "log:\n  level: info\n\nmerge:\n  interval: 30h\n")
+	got := pushd(map[string]string{"PUSHD_DEDUPE_WINDOW": "48h", "PUSHD_RATES_FCM": "fast"}, "config", "-c", config, "--rates.apns=-5")
+	want := []string{
+		config + ":5: merge.interval: 30h",
+		"PUSHD_RATES_FCM: rates.fcm: \"fast\" is not a number",
+		"PUSHD_DEDUPE_WINDOW: dedupe.window: 48h",
+		"command line: rates.apns: -5",
+		"pushd: nothing was started: 4 faults in the configuration",
+	}
+	lines := strings.Split(strings.TrimSpace(got.stderr), "\n")
+	if got.code != exitUsage || len(lines) != len(want) {
+		t.Fatalf("exit code %d:\n%s", got.code, got.stderr)
+	}
+	for i, line := range lines {
+		if !strings.HasPrefix(line, want[i]) {
+			t.Errorf("line %d is\n%s\nwant it to begin with\n%s", i+1, line, want[i])
+		}
+	}
+}
+
+func TestTheConfigurationInForceCanBeReadAgain(t *testing.T) {
+	t.Parallel()
+	first := pushd(nil, "config", "--kafka.brokers=a:1,b:2", "--merge.rewake=1m,2m", "--rates.fcm=0.5", "--tenants_dir=null", "--kafka.client_id=yes")
+	if first.code != exitOK {
+		t.Fatal(first.stderr)
+	}
+	second := pushd(nil, "config", "-c", file(t, first.stdout))
+	if second.code != exitOK {
+		t.Fatal(second.stderr)
+	}
+	if a, b := withoutComments(first.stdout), withoutComments(second.stdout); a != b {
+		t.Errorf("first:\n%s\nsecond:\n%s", a, b)
+	}
+	if !strings.Contains(second.stdout, `tenants_dir: "null" # `) {
+		t.Errorf("the origin of tenants_dir is not told:\n%s", second.stdout)
+	}
+}
+
+func withoutComments(document string) string {
+	var b strings.Builder
+	for line := range strings.Lines(document) {
+		value, _, _ := strings.Cut(line, " #")
+		b.WriteString(strings.TrimSpace(value) + "\n")
+	}
+	return b.String()
+}
+
+func TestExitCodesSayWhoseFaultItWas(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		args []string
+		code int
+		says string
+	}{
+		{"help", []string{"--help"}, exitOK, "Usage: pushd"},
+		{"help of a command", []string{"config", "--help"}, exitOK, "--merge.interval=30s"},
+		{"no command", nil, exitUsage, "expected one of"},
+		{"unknown command", []string{"rum"}, exitUsage, "unexpected argument rum"},
+		{"unknown flag", []string{"config", "--merge.intervall=1s"}, exitUsage, `did you mean "--merge.interval"?`},
+		{"bad flag", []string{"config", "--merge.interval=1"}, exitUsage, "write a number with its unit"},
+		{"bad choice", []string{"config", "--log.level=loud"}, exitUsage, "--log.level must be one of"},
+		{"key as a flag", []string{"config", "--tenants_dir=-----BEGIN PRIVATE KEY-----"}, exitUsage, "put it into a file"},
+		{"no such file", []string{"config", "-c", "testdata/none.yaml"}, exitUsage, "testdata/none.yaml"},
+		{"version", []string{"version"}, exitOK, "pushd "},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			got := pushd(nil, c.args...)
+			if got.code != c.code || !strings.Contains(got.stdout+got.stderr, c.says) {
+				t.Errorf("exit code %d (want %d), output (want %q in it):\n%s%s", got.code, c.code, c.says, got.stdout, got.stderr)
+			}
+			if strings.Contains(got.stderr, "PRIVATE KEY") {
+				t.Errorf("key material in the output: %s", got.stderr)
+			}
+		})
+	}
+}
+
+func TestAFileThatIsNoConfigurationIsNotReadWhole(t *testing.T) {
+	t.Parallel()
+	path := file(t, strings.Repeat("# filler\n", maxConfigFile/9+1))
+	if got := pushd(nil, "config", "-c", path); got.code != exitUsage || !strings.Contains(got.stderr, "larger than 1 MiB") {
+		t.Errorf("exit code %d: %s", got.code, got.stderr)
+	}
+}
+
+func FuzzConfigFileNeverPanics(f *testing.F) {
+	files, _ := filepath.Glob("testdata/faulty/*.yaml")
+	for _, path := range files {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(content)
+	}
+	f.Add([]byte("a: &a [*a]\n"))
+	known := newCatalogue()
+	f.Fuzz(func(t *testing.T, content []byte) {
+		read := parseConfigFile("fuzz.yaml", content, known)
+		for key, value := range read.values {
+			if err := known.decode(key, value.text); err != nil {
+				t.Errorf("%s was taken although it cannot be read: %v", key, err)
+			}
+		}
+		for _, found := range read.faults {
+			if found.what == "" || found.where == "" {
+				t.Errorf("a fault without text: %+v", found)
+			}
+		}
+	})
+}

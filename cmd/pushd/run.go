@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// runCmd is "pushd run": the daemon.
+type runCmd struct {
+	Settings
+}
+
+// Run serves until SIGINT or SIGTERM. A second signal ends the process at once, as it would without pushd's doing:
+// nothing is lost by that, the events that were not settled are read again.
+func (c *runCmd) Run(p *process) error {
+	log, err := newLogger(c.Log, p.stderr)
+	if err != nil {
+		return err
+	}
+	ctx, restore := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer restore()
+	context.AfterFunc(ctx, restore)
+	return serve(ctx, &c.Config, log)
+}
+
+// adminStop is how long requests to the admin listener may take when the process ends.
+const adminStop = 2 * time.Second
+
+// serve runs the daemon until told ends, or until a part fails. It is one straight line on purpose: what stands further
+// up is there before, and stops after, what stands below it. The admin listener comes first and goes last, so that the
+// process can be asked what it is waiting for while it starts and stops.
+func serve(told context.Context, cfg *Config, log *slog.Logger) (err error) {
+	ctx, fail := context.WithCancelCause(told) // a part that ends by itself calls fail
+	defer fail(nil)
+	parts := &stopStack{log: log}
+	defer func() { err = errors.Join(err, parts.stop()) }()
+
+	b := thisBuild()
+	log.Info("starting", "version", b.Version, "commit", b.Commit, "go", b.Go)
+	limitProcess(log)
+
+	reg := newRegistry(b)
+	ready := newReadiness()
+	admin, err := listenAdmin(cfg.Admin, reg, ready, log.With("component", "admin"))
+	if err != nil {
+		return err
+	}
+	parts.onStop("admin listener", admin.stop, adminStop)
+	go func() {
+		if err := admin.serve(); err != nil {
+			fail(err)
+		}
+	}()
+
+	ready.enter(running)
+	log.Info("running", "admin", admin.addr().String())
+	<-ctx.Done()
+	ready.enter(stopping)
+	if told.Err() == nil {
+		return fmt.Errorf("a part failed: %w", context.Cause(ctx))
+	}
+	log.Info("stopping", "because", context.Cause(told))
+	return nil
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// watchedLog is a log whose lines the test waits for.
+func watchedLog(t *testing.T) (*slog.Logger, func(says string) string) {
+	t.Helper()
+	reader, writer := io.Pipe()
+	t.Cleanup(func() { writer.Close() })
+	lines := make(chan string, 100)
+	go func() {
+		defer close(lines)
+		for scan := bufio.NewScanner(reader); scan.Scan(); {
+			lines <- scan.Text()
+		}
+	}()
+	return slog.New(slog.NewTextHandler(writer, nil)), func(says string) string {
+		t.Helper()
+		for line := range lines {
+			if strings.Contains(line, says) {
+				return line
+			}
+		}
+		t.Fatalf("the log ended without %q", says)
+		return ""
+	}
+}
+
+func TestTheDaemonIsReadyWhileItRunsAndStopsWhenTold(t *testing.T) {
+	t.Parallel()
+	cfg := DefaultConfig()
+	cfg.Admin.Listen = "127.0.0.1:0"
+	log, wait := watchedLog(t)
+	told, tell := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- serve(told, &cfg, log) }()
+
+	line := wait("msg=running")
+	address := regexp.MustCompile(`admin=(\S+)`).FindStringSubmatch(line)[1]
+	if status, body, _ := get(t, "http://"+address+"/readyz"); status != 200 {
+		t.Errorf("/readyz: %d %s", status, body)
+	}
+	tell()
+	wait("msg=stopping")
+	if err := <-ended; err != nil {
+		t.Errorf("it ended with %v", err)
+	}
+	if _, err := net.Dial("tcp", address); err == nil {
+		t.Error("the admin listener is still there")
+	}
+}
+
+func TestTheRunCommandStopsOnASignal(t *testing.T) {
+	reader, writer := io.Pipe()
+	defer reader.Close()
+	var line struct {
+		Run runCmd `cmd:""`
+	}
+	p := &process{stdout: io.Discard, stderr: writer, getenv: func(string) (string, bool) { return "", false }}
+	command, err := newParser(&line, p, func(int) {}).Parse([]string{"run", "--admin.listen=127.0.0.1:0", "--log.format=json"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- command.Run(); writer.Close() }()
+	lines := bufio.NewScanner(reader)
+	for lines.Scan() {
+		if strings.Contains(lines.Text(), `"msg":"running"`) {
+			if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := <-ended; err != nil {
+		t.Errorf("it ended with %v", err)
+	}
+}
+
+func TestAStartThatFailsIsAnError(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	cfg := DefaultConfig()
+	cfg.Admin.Listen = taken.Addr().String()
+	if err := serve(context.Background(), &cfg, slog.New(slog.DiscardHandler)); err == nil {
+		t.Error("it started without its admin listener")
+	}
+}

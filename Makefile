@@ -1,0 +1,75 @@
+# What one does with this checkout. "make" or "make help" lists it.
+# The Go toolchain is all that is needed; "kafka" and "test-kafka" also need Java and Maven.
+
+GO       ?= go
+FUZZTIME ?= 20s
+EVENTS   ?= 20000
+BENCH    ?= .
+COUNT    ?= 1
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  Variables: FUZZTIME=$(FUZZTIME) EVENTS=$(EVENTS) BENCH=$(BENCH) COUNT=$(COUNT)"
+
+.PHONY: build
+build: ## build ./pushd, static and without paths of this machine
+	CGO_ENABLED=0 $(GO) build -trimpath -o pushd ./cmd/pushd
+
+.PHONY: test
+test: ## run the tests
+	$(GO) test ./...
+
+.PHONY: race
+race: ## run the tests with the race detector (needs a C compiler)
+	$(GO) test -race ./...
+
+.PHONY: fmt
+fmt: ## name the files that are not formatted; none is right
+	@files=$$(gofmt -l .); test -z "$$files" || { echo "not formatted, run gofmt -w on:"; echo "$$files"; exit 1; }
+
+.PHONY: vet
+vet: ## run go vet
+	$(GO) vet ./...
+
+.PHONY: staticcheck
+staticcheck: ## run staticcheck, in the version of go.mod
+	$(GO) tool staticcheck ./...
+
+.PHONY: imports
+imports: ## check who may import whom
+	$(GO) test -count=1 -run 'Import' ./cmd/pushd
+
+.PHONY: check
+check: fmt vet staticcheck imports race ## all that a commit has to pass
+
+.PHONY: golden
+golden: ## write docs/configuration.md and the golden files of the command line anew
+	$(GO) test -count=1 ./cmd/pushd -update
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target of the tree for FUZZTIME
+	@GO="$(GO)" .ci/fuzz $(FUZZTIME)
+
+.PHONY: kafka
+kafka: ## start a real Kafka broker for development (Java and Maven; Ctrl-C ends it)
+	$(GO) run ./queue/kafkatest/kafka
+
+.PHONY: test-kafka
+test-kafka: ## run the tests against a real Kafka broker as well
+	$(GO) test -tags kafka -count=1 ./...
+
+.PHONY: demo
+demo: ## the whole of it in one process: broker, providers and EVENTS events
+	$(GO) run ./cmd/pushd demo --events $(EVENTS)
+
+.PHONY: bench
+bench: ## run the benchmarks that match BENCH, COUNT times (10 for benchstat)
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) ./...
+
+.PHONY: ci
+ci: ## what the continuous integration does; prints "N passed, N failed"
+	.ci/run

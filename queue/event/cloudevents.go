@@ -59,8 +59,12 @@ func (a *attributes) keep(name []byte, v value) {
 // the CloudEvent, nil where there is none.
 func (a *attributes) open(value []byte, headers []Header) ([]byte, *Error) {
 	structured, fault := a.headers(headers)
-	if fault != nil || !structured || value == nil {
+	if fault != nil || !structured {
 		return value, fault
+	}
+	if value == nil {
+		a.cloudEvent = false // what is not there has no attributes
+		return nil, nil
 	}
 	if fault := scanObject(value, a.keep); fault != nil {
 		return nil, fault
@@ -68,10 +72,13 @@ func (a *attributes) open(value []byte, headers []Header) ([]byte, *Error) {
 	if a.dataBase64.given() {
 		return nil, &Error{BadField, "data_base64", "pushd reads JSON; write the event as an object in data"}
 	}
-	if !a.data.given() {
+	switch a.data.kind {
+	case absent, null:
 		return nil, nil
+	case object:
+		return a.data.raw, nil
 	}
-	return a.data.raw, nil
+	return nil, &Error{BadField, "data", "is " + kindNames[a.data.kind] + "; write the event as an object"}
 }
 
 // headers reads what the headers say, and whether the CloudEvent is in the value instead (structured mode).
@@ -129,7 +136,7 @@ func (r *reader) cloudEvent(a *attributes) (t Type, ok bool) {
 	case version == nil:
 		r.missing("ce_specversion", `write "1.0"`)
 	case string(version) != "1.0":
-		r.fail(&Error{UnknownVersion, "ce_specversion", `pushd reads CloudEvents "1.0"`})
+		r.fail(&Error{UnknownVersion, "ce_specversion", `pushd does not know it; write "1.0"`})
 	}
 	name := r.word("ce_type", a.ceType)
 	for t, known := range [...]string{Wake: ceWake, Checkin: ceCheckin, Forget: ceForget} {
@@ -143,6 +150,6 @@ func (r *reader) cloudEvent(a *attributes) (t Type, ok bool) {
 	if name == nil {
 		r.missing("ce_type", "write "+ceWake)
 	}
-	r.fail(&Error{UnknownType, "ce_type", "write " + ceWake + ", " + ceCheckin + " or " + ceForget})
+	r.fail(&Error{UnknownType, "ce_type", "pushd does not know it; write " + ceWake + ", " + ceCheckin + " or " + ceForget})
 	return Wake, false
 }

@@ -59,7 +59,7 @@ func TestADeadLettersErrorIsOneBoundedLine(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"a\r\nb\x00c\u0085d", "\xff\xfe", strings.Repeat("é", 400), strings.Repeat("x", 9999)} {
 		d, ok := ParseDeadLetter(DeadLetterHeaders(nil, errors.New(text), "t", 0, 0, time.Now()))
-		if !ok || len(d.Error) > 512 || len(d.Error) < min(utf8.RuneCountInString(text), 511) || !free([]byte(d.Error)) || !utf8.ValidString(d.Error) {
+		if !ok || len(d.Error) > 512 || len(d.Error) < min(utf8.RuneCountInString(text), 511) || !free.has([]byte(d.Error)) || !utf8.ValidString(d.Error) {
 			t.Errorf("%.20q became %q", text, d.Error)
 		}
 	}

@@ -131,7 +131,7 @@ func (r *reader) eventType(a *attributes, b *body, tombstone bool) Type {
 		}
 		return Type(said)
 	}
-	r.fail(&Error{UnknownType, "type", "write wake, checkin or forget"})
+	r.fail(&Error{UnknownType, "type", "pushd does not know it; write wake, checkin or forget"})
 	return t
 }
 
@@ -157,7 +157,7 @@ func (r *reader) identity(e *Event, key []byte, a *attributes, b *body) {
 func (r *reader) key(e *Event, key []byte) {
 	tenant, device, ok := bytes.Cut(key, []byte("/"))
 	if !ok || len(tenant) == 0 || len(device) == 0 || len(tenant) > MaxTenant || len(device) > MaxDevice ||
-		!tenantName(tenant) || !free(device) {
+		!tenantChar.has(tenant) || !free.has(device) {
 		r.fail(&Error{BadKey, "key", "is not tenant/device; " + mendTenant + " for the tenant (at most 64), and for " +
 			"the device UTF-8 without control characters (at most 255 bytes)"})
 		return
@@ -185,6 +185,9 @@ func (r *reader) wake(e *Event, a *attributes, b *body) {
 		e.Token = r.text(&fcmTokenRule, b.token)
 	} else {
 		e.Token = r.text(&apnsTokenRule, b.token)
+		if len(e.Token)%2 != 0 {
+			r.bad(apnsTokenRule.field, apnsTokenRule.mend)
+		}
 		e.PushMagic = r.text(&pushMagicRule, b.pushMagic)
 		e.Topic = r.text(&topicRule, b.topic)
 		e.PushType = r.pushType(b.pushType)

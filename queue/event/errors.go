@@ -21,7 +21,7 @@ const (
 	TooDeep
 	// MissingField: a field that this event needs is not there.
 	MissingField
-	// BadField: a field is there and cannot be meant.
+	// BadField: a field is there, but is not what it must be.
 	BadField
 	// BadKey: the record's key is not tenant/device.
 	BadKey

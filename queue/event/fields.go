@@ -1,18 +1,16 @@
 package event
 
 import (
-	"bytes"
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 )
 
 // rule is what a text field may hold.
 type rule struct {
 	field   string
 	max     int // bytes
-	allowed func([]byte) bool
+	allowed class
 	mend    string
 }
 
@@ -24,9 +22,9 @@ const (
 
 var (
 	idRule        = rule{"id", MaxID, free, mendFree}
-	tenantRule    = rule{"tenant", MaxTenant, tenantName, mendTenant}
+	tenantRule    = rule{"tenant", MaxTenant, tenantChar, mendTenant}
 	deviceRule    = rule{"device", MaxDevice, free, mendFree}
-	apnsTokenRule = rule{"token", MaxToken, hexPairs, "write the APNs device token in hex, two digits for each byte"}
+	apnsTokenRule = rule{"token", MaxToken, hexDigit, "write the APNs device token in hex, two digits for each byte"}
 	fcmTokenRule  = rule{"token", MaxToken, visible, mendVisible}
 	pushMagicRule = rule{"push_magic", MaxPushMagic, free, mendFree}
 	topicRule     = rule{"topic", MaxTopic, visible, mendVisible}
@@ -50,7 +48,7 @@ func (r *reader) missing(field, mend string) {
 }
 
 func (r *reader) bad(field, mend string) {
-	r.fail(&Error{BadField, field, "cannot be meant; " + mend})
+	r.fail(&Error{BadField, field, "is not valid; " + mend})
 }
 
 // word is the bytes of a text, good until the record's memory goes; nil where the value is not given or is no text.
@@ -72,7 +70,7 @@ func (r *reader) text(rule *rule, v value) string {
 		r.fail(tooLarge(rule.field, len(word), rule.max, "write fewer bytes"))
 		return ""
 	}
-	if !rule.allowed(word) {
+	if !rule.allowed.has(word) {
 		r.bad(rule.field, rule.mend)
 		return ""
 	}
@@ -183,53 +181,10 @@ func isTraceparent(b []byte) bool {
 	}
 	trace, parent := b[3:35], b[36:52]
 	for _, part := range [...][]byte{b[:2], trace, parent, b[53:]} {
-		for _, c := range part {
-			if !isDigit(c) && (c < 'a' || c > 'f') {
-				return false
-			}
+		if !lowerHex.has(part) {
+			return false
 		}
 	}
 	const zeros = "00000000000000000000000000000000"
 	return string(trace) != zeros && string(parent) != zeros[:16]
-}
-
-// free: UTF-8 without control characters, so without line breaks too; what may stand in a log line or a header.
-func free(word []byte) bool {
-	ascii := true
-	for _, c := range word {
-		if c < ' ' || c == 0x7f {
-			return false
-		}
-		ascii = ascii && c < utf8.RuneSelf
-	}
-	return ascii || utf8.Valid(word) && !bytes.ContainsFunc(word, func(c rune) bool { return 0x80 <= c && c < 0xa0 })
-}
-
-// visible: ASCII that leaves ink.
-func visible(word []byte) bool {
-	for _, c := range word {
-		if c <= ' ' || c >= 0x7f {
-			return false
-		}
-	}
-	return true
-}
-
-func hexPairs(word []byte) bool {
-	for _, c := range word {
-		if !isDigit(c) && (c < 'a' || c > 'f') && (c < 'A' || c > 'F') {
-			return false
-		}
-	}
-	return len(word)%2 == 0
-}
-
-func tenantName(word []byte) bool {
-	for _, c := range word {
-		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
-		if !letter && !isDigit(c) && c != '.' && c != '_' && c != '-' {
-			return false
-		}
-	}
-	return true
 }

@@ -5,7 +5,8 @@ import "time"
 // Device is the identity of a device in the ledger: a keyed hash of its tenant and name (Ledger.Device).
 type Device uint64
 
-// EventID is the identity of an event of one device: a keyed hash of its id (Ledger.EventID).
+// EventID is the identity of an event of one device: a keyed hash of its id (Ledger.EventID), or of its place in the
+// topic where it has none (Ledger.OffsetID). 0 means no event.
 type EventID uint64
 
 // Token is the identity of a token: a keyed hash (Ledger.Token). Tokens themselves are only inside Waiting.Data.
@@ -31,6 +32,20 @@ const (
 	kinds                      // their number, plus one
 )
 
+var kindNames = [kinds]string{
+	Accepted: "accepted", Merged: "merged", Covered: "covered", CheckedIn: "checked_in", TokenDead: "token_dead",
+	Stale: "stale", Expired: "expired", Rejected: "rejected", DeadLetter: "dead_letter", Forgotten: "forgotten",
+	Parked: "parked", Held: "held", Noted: "noted",
+}
+
+// String is the kind's name in metrics, logs and the command line; "unknown" for one that a newer pushd wrote.
+func (k Kind) String() string {
+	if k == 0 || k >= kinds {
+		return "unknown"
+	}
+	return kindNames[k]
+}
+
 // Outcome is one line of the journal: what became of one event.
 type Outcome struct {
 	Device Device
@@ -54,7 +69,7 @@ type Tombstone struct {
 // Flush is what one partition writes at one time. All of it becomes durable, or nothing.
 type Flush struct {
 	Partition  int32
-	Outcomes   []Outcome   // the ledger sorts it in place
+	Outcomes   []Outcome   // in the order in which they came; read only until Write returns
 	Put        []Waiting   // wakes that wait from now on, or wait changed
 	Delete     []Device    // devices whose waiting wake is settled; applied before Put
 	Tombstones []Tombstone // tokens found dead

@@ -1,0 +1,200 @@
+package store
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+	"weak"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Ledger is the open ledger.
+type Ledger struct {
+	cfg     Config
+	logger  *slog.Logger
+	metrics *metrics
+	dedupe  *dedupe
+	seed    uint64
+	db      *pebble.DB
+	lock    *pebble.Lock
+
+	using  sync.RWMutex // guards closed; held for reading while db is used
+	closed bool
+
+	writing    sync.Mutex // guards what is below
+	sequence   uint64     // of the next journal record
+	alive      time.Time  // the newest time known; that of the process before until this one writes
+	wrote      bool       // this process has written
+	expired    uint32     // minutes before it are deleted; so are days before expiredDay
+	expiredDay uint32
+	places     []place // scratch
+
+	indexing sync.Mutex // guards indexes
+	indexes  map[int32]weak.Pointer[Index]
+}
+
+// Open opens the ledger in cfg.Dir, or makes one there if the directory is empty or missing. It never deletes anything.
+//
+// It fails with ErrLocked where another process has the ledger open, and with an error that says what to do where the
+// directory is of something else, of another format or damaged. A registry of nil leaves the metrics unregistered.
+func Open(cfg Config, reg prometheus.Registerer, logger *slog.Logger) (*Ledger, error) {
+	cfg = cfg.filled()
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("open the ledger: %w", err)
+	}
+	lock, err := openDirectory(cfg.FS, cfg.Dir, logger)
+	if err != nil {
+		return nil, fmt.Errorf("open the ledger in %s: %w", cfg.Dir, err)
+	}
+	l := &Ledger{cfg: cfg, logger: logger, lock: lock, indexes: make(map[int32]weak.Pointer[Index])}
+	if err := l.open(reg); err != nil {
+		return nil, errors.Join(fmt.Errorf("open the ledger in %s: %w", cfg.Dir, err), l.Close())
+	}
+	return l, nil
+}
+
+// open does what Close undoes.
+func (l *Ledger) open(reg prometheus.Registerer) error {
+	var err error
+	if l.metrics, err = newMetrics(reg); err != nil {
+		return err
+	}
+	options := pebbleOptions(l.cfg, l.metrics, l.logger)
+	options.Lock = l.lock
+	db, err := pebble.Open(l.cfg.Dir, options)
+	switch {
+	case err != nil && pebble.IsCorruptionError(err):
+		return fmt.Errorf("it is damaged: %w; move it away, or put back a copy: without it pushd begins anew, where Kafka was "+
+			"committed, and the wakes that waited in it are lost", err)
+	case err != nil:
+		return err
+	}
+	l.db = db
+	resumed, err := l.readMeta()
+	if err != nil {
+		return err
+	}
+	l.alive = resumed
+	l.dedupe = newDedupe(l.cfg, resumed, l.metrics.evicted)
+	return l.metrics.observe(l)
+}
+
+// readMeta reads the seed and where the process before stopped, or makes the seed of a new ledger.
+func (l *Ledger) readMeta() (resumed time.Time, err error) {
+	seed, err := l.get(seedKey, 8)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if seed == nil {
+		return time.Time{}, l.makeSeed()
+	}
+	l.seed = binary.BigEndian.Uint64(seed)
+	last, err := l.get(lastKey, 16)
+	if err != nil || last == nil {
+		return time.Time{}, err
+	}
+	l.sequence = binary.BigEndian.Uint64(last)
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(last[8:]))), nil
+}
+
+// makeSeed gives a new ledger the key of its identities. A ledger that has anything but no seed is damaged: with a new
+// one it would know no device again.
+func (l *Ledger) makeSeed() error {
+	it, err := l.db.NewIter(nil)
+	if err != nil {
+		return err
+	}
+	empty := !it.First()
+	if err := errors.Join(it.Error(), it.Close()); err != nil {
+		return err
+	}
+	if !empty {
+		return errors.New("it is damaged: its key \"seed\" is missing; put back a copy, or name an empty directory")
+	}
+	var seed [8]byte
+	_, _ = rand.Read(seed[:]) // never fails
+	l.seed = binary.BigEndian.Uint64(seed[:])
+	return l.db.Set(seedKey, seed[:], pebble.Sync)
+}
+
+// get returns the value of a key, of the given size, or nil.
+func (l *Ledger) get(key []byte, size int) ([]byte, error) {
+	value, closer, err := l.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read key %q: %w", key, err)
+	}
+	defer closer.Close()
+	if len(value) != size {
+		return nil, fmt.Errorf("key %q is damaged: it has %d bytes instead of %d", key, len(value), size)
+	}
+	return append([]byte(nil), value...), nil
+}
+
+// Close ends the use of the ledger, when those who use it now are done.
+func (l *Ledger) Close() error {
+	l.using.Lock()
+	defer l.using.Unlock()
+	if l.closed {
+		return nil
+	}
+	l.closed = true
+	var err error
+	if l.db != nil {
+		err = l.db.Close()
+	}
+	if l.metrics != nil {
+		l.metrics.unregister()
+	}
+	if err = errors.Join(err, l.lock.Close()); err != nil {
+		return fmt.Errorf("close the ledger in %s: %w", l.cfg.Dir, err)
+	}
+	return nil
+}
+
+// enter begins a use of the database; leave ends it.
+func (l *Ledger) enter() error {
+	l.using.RLock()
+	if l.closed {
+		l.using.RUnlock()
+		return errClosed
+	}
+	return nil
+}
+
+func (l *Ledger) leave() { l.using.RUnlock() }
+
+// Partitions are those that have waiting wakes, in order. They are served even when they are not assigned.
+func (l *Ledger) Partitions() ([]int32, error) {
+	if err := l.enter(); err != nil {
+		return nil, err
+	}
+	defer l.leave()
+	it, err := l.iterate([]byte{waitingPrefix}, []byte{waitingPrefix + 1})
+	if err != nil {
+		return nil, err
+	}
+	defer it.Close()
+	var partitions []int32
+	for ok := it.First(); ok; {
+		p, _, err := decodeWaitingKey(it.Key())
+		if err != nil {
+			return nil, err
+		}
+		partitions = append(partitions, p)
+		ok = it.SeekGE(appendWaitingKey(nil, p+1, 0))
+	}
+	return partitions, it.Error()
+}
+
+func (l *Ledger) iterate(from, to []byte) (*pebble.Iterator, error) {
+	return l.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
+}

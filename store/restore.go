@@ -1,0 +1,218 @@
+package store
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"time"
+	"weak"
+)
+
+// Restored is what outlived the process of one partition.
+type Restored struct {
+	Index     *Index
+	Waiting   []Waiting
+	Watermark int64 // the last that was written; -1: unknown
+}
+
+// Partition reads what outlived the process: it rebuilds the index from the journal and lists the waiting wakes. Each
+// call makes an index of its own, from what is written until then.
+//
+// A damaged journal record is logged, counted and skipped: that costs duplicates. A damaged waiting wake is an error.
+func (l *Ledger) Partition(p int32) (*Restored, error) {
+	if err := l.enter(); err != nil {
+		return nil, err
+	}
+	defer l.leave()
+	r := &Restored{Index: newIndex(l.cfg, l.dedupe), Watermark: -1}
+	err := l.readJournal(p, r.Index)
+	if err == nil {
+		err = l.readTombstones(p, r.Index)
+	}
+	if err == nil {
+		r.Waiting, err = l.readWaiting(p)
+	}
+	if err == nil {
+		r.Watermark, err = l.readProgress(p)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("restore partition %d from the ledger in %s: %w", p, l.cfg.Dir, err)
+	}
+	l.indexing.Lock()
+	defer l.indexing.Unlock()
+	l.indexes[p] = weak.Make(r.Index)
+	return r, nil
+}
+
+// knownDevices sums over the indexes that are still in use.
+func (l *Ledger) knownDevices() int64 {
+	l.indexing.Lock()
+	defer l.indexing.Unlock()
+	n := int64(0)
+	for _, w := range l.indexes {
+		if x := w.Value(); x != nil {
+			n += x.known.Load()
+		}
+	}
+	return n
+}
+
+// readJournal rebuilds the index of a partition from the part of the journal that is young enough to matter, counted
+// back from when the ledger was last written.
+func (l *Ledger) readJournal(p int32, x *Index) error {
+	l.writing.Lock()
+	newest := l.alive
+	l.writing.Unlock()
+	if newest.IsZero() {
+		return nil
+	}
+	from := newest.Add(-l.cfg.MergeInterval)
+	if back := l.dedupe.back(newest, l.cfg.DedupeWindow); back.Before(from) {
+		from = back
+	}
+	x.today = dayOf(newest)
+	return l.eachRecord(from, &p, func(r record) {
+		for i := range r.len() {
+			x.replay(r.outcome(i))
+		}
+	})
+}
+
+// replay takes an outcome from the journal.
+func (x *Index) replay(o Outcome) {
+	x.see(o.Device, o.Event, x.dedupe.bucketOf(x.dedupe.of(o.At)))
+	switch o.Kind {
+	case Accepted:
+		x.Rest(o.Device, o.At)
+	case Forgotten:
+		x.Forget(o.Device)
+	}
+}
+
+// eachRecord reads the journal from the minute of a time on: all partitions, or one. Damaged records are passed over.
+func (l *Ledger) eachRecord(from time.Time, only *int32, read func(record)) error {
+	it, err := l.iterate([]byte{journalPrefix}, []byte{journalPrefix + 1})
+	if err != nil {
+		return err
+	}
+	defer it.Close()
+	first := int32(0)
+	if only != nil {
+		first = *only
+	}
+	for ok := it.SeekGE(appendJournalKey(nil, minuteOf(from), first, 0)); ok; {
+		minute, partition, sequence, err := decodeJournalKey(it.Key())
+		if err != nil {
+			return err
+		}
+		if only != nil && partition != *only { // on to its next minute
+			if partition > *only {
+				minute++
+			}
+			ok = it.SeekGE(appendJournalKey(nil, minute, *only, 0))
+			continue
+		}
+		value, err := it.ValueAndErr()
+		if err != nil {
+			return fmt.Errorf("read journal record %x: %w", it.Key(), err)
+		}
+		if r, err := openRecord(value); err != nil {
+			l.metrics.corrupt.Inc()
+			l.logger.Error("ledger: a journal record is damaged and passed over; its events may be pushed again",
+				"partition", partition, "sequence", sequence, "error", err)
+		} else {
+			read(r)
+		}
+		ok = it.Next()
+	}
+	return it.Error()
+}
+
+func (l *Ledger) readTombstones(p int32, x *Index) error {
+	it, err := l.iterate([]byte{tombstonePrefix}, []byte{tombstonePrefix + 1})
+	if err != nil {
+		return err
+	}
+	defer it.Close()
+	for ok := it.First(); ok; {
+		day, partition, token, err := decodeTombstoneKey(it.Key())
+		if err != nil {
+			return err
+		}
+		if partition != p {
+			if partition > p {
+				day++
+			}
+			ok = it.SeekGE(appendTombstoneKey(nil, day, p, 0))
+			continue
+		}
+		value, err := it.ValueAndErr()
+		if err != nil {
+			return fmt.Errorf("read tombstone %x: %w", it.Key(), err)
+		}
+		if len(value) == 8 {
+			x.bury(token, time.UnixMilli(int64(binary.BigEndian.Uint64(value))), day)
+		}
+		ok = it.Next()
+	}
+	return it.Error()
+}
+
+func (l *Ledger) readWaiting(p int32) ([]Waiting, error) {
+	it, err := l.iterate(appendWaitingKey(nil, p, 0), appendWaitingKey(nil, p+1, 0))
+	if err != nil {
+		return nil, err
+	}
+	defer it.Close()
+	var waiting []Waiting
+	for ok := it.First(); ok; ok = it.Next() {
+		_, d, err := decodeWaitingKey(it.Key())
+		if err != nil {
+			return nil, err
+		}
+		value, err := it.ValueAndErr()
+		if err == nil {
+			err = unseal(value)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("the waiting wake of device %016x (key %x) is damaged: %w; put back a copy of the ledger, "+
+				"or move it away and accept that the wakes waiting in it are lost", uint64(d), it.Key(), err)
+		}
+		waiting = append(waiting, Waiting{Device: d, Data: bytes.Clone(value[sealSize:])})
+	}
+	return waiting, it.Error()
+}
+
+func (l *Ledger) readProgress(p int32) (int64, error) {
+	value, err := l.get(appendProgressKey(nil, p), 8)
+	if err != nil || value == nil {
+		return -1, err
+	}
+	return int64(binary.BigEndian.Uint64(value)), nil
+}
+
+// History is what became of a device's events from since to until, in the order of time. It reads the journal of all
+// partitions from since on, and finds the device in each record by binary search.
+func (l *Ledger) History(d Device, since, until time.Time) ([]Outcome, error) {
+	if err := l.enter(); err != nil {
+		return nil, err
+	}
+	defer l.leave()
+	var history []Outcome
+	err := l.eachRecord(since, nil, func(r record) {
+		if r.oldest().After(until) {
+			return
+		}
+		for i := r.find(d); i < r.len() && r.device(i) == d; i++ {
+			if o := r.outcome(i); !o.At.Before(since) && !o.At.After(until) {
+				history = append(history, o)
+			}
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the history of device %016x: %w", uint64(d), err)
+	}
+	slices.SortStableFunc(history, func(a, b Outcome) int { return a.At.Compare(b.At) })
+	return history, nil
+}

@@ -25,7 +25,7 @@ type Request struct {
 //
 // At most one of Silent, Drop and Reset is meant; GoAway goes with any of them, and is sent first.
 type Answer struct {
-	Status     int           // 0 means 200
+	Status     int           // 0 means the one that goes with Reason, and 200 without a Reason
 	Reason     string        // APNs: the reason; FCM: the errorCode of FcmError, "" for an error without one
 	Timestamp  time.Time     // APNs, with 410: since when the token is dead
 	RetryAfter string        // the Retry-After header: seconds, a date, or rubbish
@@ -65,7 +65,7 @@ func (g *GoAway) lastStream(stream uint32) uint32 {
 
 // accepts reports whether the answer to the request on a stream says that the push was taken.
 func (a *Answer) accepts(stream uint32) bool {
-	return (a.Status == 0 || a.Status == 200) && !a.Silent && !a.Drop && a.Reset == http2.ErrCodeNo &&
+	return (a.Status == 0 && a.Reason == "" || a.Status == 200) && !a.Silent && !a.Drop && a.Reset == http2.ErrCodeNo &&
 		(a.GoAway == nil || stream <= a.GoAway.lastStream(stream))
 }
 

@@ -137,13 +137,16 @@ func (s *apnsSession) limit(status int) uint32 {
 
 func (s *apnsSession) answer(st *stream) Answer {
 	a := s.decide(st)
-	if a.Status == 0 {
+	switch {
+	case a.Status == 0 && a.Reason == "":
 		a.Status = http.StatusOK
+	case a.Status == 0:
+		a.Status = reasonStatus(a.Reason)
 	}
 	if a.Status != http.StatusOK {
 		st.reply = appendReason(st.reply, a.Reason, a.Timestamp)
 	}
-	st.apnsID = st.header.values[apnsID]
+	st.apnsID = st.header.values[fieldAPNsID]
 	if !validUUID(st.apnsID) {
 		st.apnsID = newUUID()
 	}
@@ -163,7 +166,7 @@ func (s *apnsSession) decide(st *stream) Answer {
 		return Answer{Status: refused.status, Reason: refused.reason}
 	}
 	account := s.config.Account
-	topic := st.header.values[topic]
+	topic := st.header.values[fieldTopic]
 	if topic == "" {
 		topic = s.certTopic
 	}
@@ -174,7 +177,7 @@ func (s *apnsSession) decide(st *stream) Answer {
 	}
 	req := Request{
 		Token: token, Topic: topic, Tenant: s.tenant(),
-		PushType: st.header.values[pushType], Priority: st.header.values[priority], Payload: st.body,
+		PushType: st.header.values[fieldPushType], Priority: st.header.values[fieldPriority], Payload: st.body,
 		At: st.received, Attempt: attempt, Connection: s.connection, Stream: st.id,
 	}
 	a := s.config.Answer(req)
@@ -210,4 +213,28 @@ func appendReason(b []byte, reason string, since time.Time) []byte {
 		b = strconv.AppendInt(b, since.UnixMilli(), 10)
 	}
 	return append(b, '}')
+}
+
+// reasonStatus is the status that goes with a reason; 400 for a reason that Apple does not document.
+func reasonStatus(reason string) int {
+	switch reason {
+	case "BadCertificate", "BadCertificateEnvironment", "ExpiredProviderToken", "Forbidden", "InvalidProviderToken",
+		"MissingProviderToken", "UnrelatedKeyIdInToken", "BadEnvironmentKeyIdInToken", "BadEnvironmentKeyInToken":
+		return http.StatusForbidden
+	case "BadPath":
+		return http.StatusNotFound
+	case "MethodNotAllowed":
+		return http.StatusMethodNotAllowed
+	case "ExpiredToken", "Unregistered":
+		return http.StatusGone
+	case "PayloadTooLarge":
+		return http.StatusRequestEntityTooLarge
+	case "TooManyRequests", "TooManyProviderTokenUpdates":
+		return http.StatusTooManyRequests
+	case "InternalServerError":
+		return http.StatusInternalServerError
+	case "ServiceUnavailable", "Shutdown":
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusBadRequest
 }

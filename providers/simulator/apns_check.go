@@ -25,11 +25,11 @@ const devicePath = "/3/device/"
 // it goes from the connection to the payload.
 func (s *apnsSession) check(st *stream) (token string, r refusal) {
 	h := &st.header
-	if h.values[method] != http.MethodPost {
+	if h.values[fieldMethod] != http.MethodPost {
 		return "", refusal{http.StatusMethodNotAllowed, "MethodNotAllowed"}
 	}
-	token, ok := strings.CutPrefix(h.values[path], devicePath)
-	if !ok || h.values[authority] == "" || strings.ContainsAny(token, "/?") {
+	token, ok := strings.CutPrefix(h.values[fieldPath], devicePath)
+	if !ok || h.values[fieldAuthority] == "" || strings.ContainsAny(token, "/?") {
 		return "", refusal{http.StatusNotFound, "BadPath"}
 	}
 	if h.duplicate {
@@ -44,13 +44,13 @@ func (s *apnsSession) check(st *stream) (token string, r refusal) {
 	if !validToken(token) {
 		return "", bad("BadDeviceToken")
 	}
-	if r = s.checkTopic(h.values[topic]); r.status != 0 {
+	if r = s.checkTopic(h.values[fieldTopic]); r.status != 0 {
 		return "", r
 	}
 	if r = checkFields(h); r.status != 0 {
 		return "", r
 	}
-	if r = checkPayload(st, isMDM(h.values[pushType], h.values[topic], s.certTopic)); r.status != 0 {
+	if r = checkPayload(st, isMDM(h.values[fieldPushType], h.values[fieldTopic], s.certTopic)); r.status != 0 {
 		return "", r
 	}
 	return token, refusal{}
@@ -63,7 +63,7 @@ func (s *apnsSession) checkCredential(st *stream) refusal {
 	case s.certTopic != "":
 		return refusal{} // authorization is ignored where there is a certificate
 	}
-	return s.bearer.check(st.header.values[authorization], st.received)
+	return s.bearer.check(st.header.values[fieldAuthorization], st.received)
 }
 
 func (s *apnsSession) checkTopic(topic string) refusal {
@@ -87,26 +87,26 @@ func (s *apnsSession) checkTopic(topic string) refusal {
 
 // checkFields checks the optional fields. An absent apns-push-type passes, as it does for MDM servers in the field.
 func checkFields(h *header) refusal {
-	if h.seen[pushType] && !validPushType(h.values[pushType]) {
+	if h.seen[fieldPushType] && !validPushType(h.values[fieldPushType]) {
 		return bad("InvalidPushType")
 	}
-	if h.seen[priority] {
-		switch p := h.values[priority]; {
+	if h.seen[fieldPriority] {
+		switch p := h.values[fieldPriority]; {
 		case p != "1" && p != "5" && p != "10":
 			return bad("BadPriority")
-		case p == "10" && h.values[pushType] == "background":
+		case p == "10" && h.values[fieldPushType] == "background":
 			return bad("BadPriority")
 		}
 	}
-	if h.seen[expiration] {
-		if n, err := strconv.ParseInt(h.values[expiration], 10, 64); err != nil || n < 0 {
+	if h.seen[fieldExpiration] {
+		if n, err := strconv.ParseInt(h.values[fieldExpiration], 10, 64); err != nil || n < 0 {
 			return bad("BadExpirationDate")
 		}
 	}
-	if len(h.values[collapseID]) > 64 {
+	if len(h.values[fieldCollapseID]) > 64 {
 		return bad("BadCollapseId")
 	}
-	if h.seen[apnsID] && !validUUID(h.values[apnsID]) {
+	if h.seen[fieldAPNsID] && !validUUID(h.values[fieldAPNsID]) {
 		return bad("BadMessageId")
 	}
 	return refusal{}
@@ -132,7 +132,7 @@ func isMDM(pushType, topic, certTopic string) bool {
 
 func checkPayload(st *stream, mdm bool) refusal {
 	limit := 4096
-	if st.header.values[pushType] == "voip" {
+	if st.header.values[fieldPushType] == "voip" {
 		limit = 5120
 	}
 	switch {

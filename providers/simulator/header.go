@@ -10,56 +10,56 @@ import (
 type field uint8
 
 const (
-	method field = iota
-	scheme
-	path
-	authority
-	authorization
-	contentLength
-	topic
-	pushType
-	priority
-	expiration
-	collapseID
-	apnsID
-	fields
+	fieldMethod field = iota
+	fieldScheme
+	fieldPath
+	fieldAuthority
+	fieldAuthorization
+	fieldContentLength
+	fieldTopic
+	fieldPushType
+	fieldPriority
+	fieldExpiration
+	fieldCollapseID
+	fieldAPNsID
+	numFields
 )
 
-// fieldOf returns the field of a name, or fields for one that nobody looks at.
+// fieldOf returns the field of a name, or numFields for one that nobody looks at.
 func fieldOf(name string) field {
 	switch name {
 	case ":method":
-		return method
+		return fieldMethod
 	case ":scheme":
-		return scheme
+		return fieldScheme
 	case ":path":
-		return path
+		return fieldPath
 	case ":authority":
-		return authority
+		return fieldAuthority
 	case "authorization":
-		return authorization
+		return fieldAuthorization
 	case "content-length":
-		return contentLength
+		return fieldContentLength
 	case "apns-topic":
-		return topic
+		return fieldTopic
 	case "apns-push-type":
-		return pushType
+		return fieldPushType
 	case "apns-priority":
-		return priority
+		return fieldPriority
 	case "apns-expiration":
-		return expiration
+		return fieldExpiration
 	case "apns-collapse-id":
-		return collapseID
+		return fieldCollapseID
 	case "apns-id":
-		return apnsID
+		return fieldAPNsID
 	}
-	return fields
+	return numFields
 }
 
 // header is a request's header; fields that nobody looks at are checked for form and dropped.
 type header struct {
-	values    [fields]string
-	seen      [fields]bool
+	values    [numFields]string
+	seen      [numFields]bool
 	size      int  // as SETTINGS_MAX_HEADER_LIST_SIZE counts it
 	regular   bool // a regular field was seen: no pseudo-header may follow
 	duplicate bool // a regular field came twice
@@ -71,14 +71,14 @@ func (h *header) set(f hpack.HeaderField) {
 	h.size += int(f.Size())
 	i := fieldOf(f.Name)
 	if f.IsPseudo() {
-		if i == fields || h.regular || h.seen[i] {
+		if i == numFields || h.regular || h.seen[i] {
 			h.malformed = true
 			return
 		}
 	} else {
 		h.regular = true
 	}
-	if i == fields {
+	if i == numFields {
 		h.malformed = h.malformed || !allowed(f)
 		return
 	}
@@ -100,13 +100,13 @@ func allowed(f hpack.HeaderField) bool {
 
 // complete reports whether the header is that of a well-formed request with n bytes of body.
 func (h *header) complete(n int) bool {
-	if h.malformed || h.values[method] == "" || h.values[scheme] == "" || h.values[path] == "" {
+	if h.malformed || h.values[fieldMethod] == "" || h.values[fieldScheme] == "" || h.values[fieldPath] == "" {
 		return false
 	}
-	if !h.seen[contentLength] {
+	if !h.seen[fieldContentLength] {
 		return true
 	}
-	length, err := strconv.Atoi(h.values[contentLength])
+	length, err := strconv.Atoi(h.values[fieldContentLength])
 	return err == nil && length == n
 }
 

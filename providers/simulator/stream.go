@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"net/http"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -226,7 +227,7 @@ func (c *conn) respond(st *stream) {
 	switch {
 	case a.Body != nil:
 		st.reply = append(st.reply[:0], a.Body...)
-		block = appendField(block, "content-type", "text/html")
+		block = appendField(block, "content-type", http.DetectContentType(a.Body))
 	case len(st.reply) > 0:
 		block = appendField(block, "content-type", "application/json; charset=UTF-8")
 	}

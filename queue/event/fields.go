@@ -92,11 +92,21 @@ func (r *reader) time(field string, v value) time.Time {
 	var t time.Time
 	err := t.UnmarshalText(word)
 	t = t.UTC()
-	if err != nil || t.Year() < 1970 || t.Year() > 9999 {
+	if err != nil || !isRFC3339(word) || t.Year() < 1970 || t.Year() > 9999 {
 		r.bad(field, "write a time between 1970 and 9999 by RFC 3339, as 2026-01-02T15:04:05.678Z")
 		return time.Time{}
 	}
 	return t
+}
+
+// isRFC3339 refuses what the time package takes beyond RFC 3339, of a word that it took: hours of one digit, a comma before
+// the fraction and zones of a day or more (https://go.dev/issue/54580).
+func isRFC3339(word []byte) bool {
+	if len(word) < len("2006-01-02T15:04:05Z") || word[13] != ':' || word[19] == ',' {
+		return false
+	}
+	zone := word[len(word)-len("+07:00"):]
+	return zone[5] == 'Z' || string(zone[1:3]) < "24" && string(zone[4:6]) < "60"
 }
 
 func (r *reader) priority(v value) Priority {

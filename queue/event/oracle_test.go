@@ -150,7 +150,8 @@ func (o *oracleRecord) time(raw json.RawMessage) time.Time {
 		return time.Time{}
 	}
 	var t time.Time
-	if err := t.UnmarshalText([]byte(o.text(raw, 1000))); err != nil || t.UTC().Year() < 1970 || t.UTC().Year() > 9999 {
+	word := o.text(raw, 1000)
+	if err := t.UnmarshalText([]byte(word)); err != nil || !oracleTime.MatchString(word) || t.UTC().Year() < 1970 || t.UTC().Year() > 9999 {
 		o.good = false
 	}
 	return t.UTC()
@@ -178,6 +179,7 @@ var (
 	oracleTenant  = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
 	oracleVisible = regexp.MustCompile(`^[!-~]+$`)
 	oracleHex     = regexp.MustCompile(`^([0-9a-fA-F]{2})+$`)
+	oracleTime    = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
 	oracleTrace   = regexp.MustCompile(`^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`)
 	oracleNoTrace = regexp.MustCompile(`^ff|^..-0{32}|^.{36}0{16}`)
 )

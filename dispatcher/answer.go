@@ -1,0 +1,175 @@
+package dispatcher
+
+import (
+	"time"
+
+	"pushd/providers"
+	"pushd/queue/event"
+	"pushd/store"
+)
+
+// Outcomes that lanes add to the providers' own: a lane answers a wake that it did not send, too.
+const (
+	// lapsed: the wake's expiry passed while it stood in the lane.
+	lapsed providers.Outcome = 0x80 + iota
+	// barred: the lane's credential is refused; the wake was not sent.
+	barred
+)
+
+// verdict is what feedback says of a wake's end.
+type verdict struct {
+	reason string
+	status int
+	since  time.Time
+}
+
+func verdictOf(r *providers.Result) verdict {
+	return verdict{reason: r.Reason, status: r.Status, since: r.Since}
+}
+
+// answer takes the result of the push that was made for w, or the lane's word why none was made.
+func (c *core) answer(w *wake, r *providers.Result, now time.Time) {
+	if r.Outcome != lapsed && r.Outcome != barred {
+		w.attempts++
+	}
+	if w.moot {
+		c.answerMoot(w, r, now)
+		return
+	}
+	switch r.Outcome {
+	case providers.Accepted:
+		c.accepted(w, now)
+	case providers.TokenDead:
+		c.tokenDead(w, r, now)
+	case providers.Rejected:
+		c.report(w, store.Rejected, verdictOf(r), now)
+	case providers.Again, providers.Later:
+		c.retry(w, r, now)
+	case providers.Refused:
+		c.tell(w, event.CredentialRefused, verdictOf(r), now)
+		c.refused(w, now)
+	case barred:
+		c.refused(w, now)
+	case lapsed:
+		c.report(w, store.Expired, verdict{reason: "expired while it waited"}, now)
+	default:
+		panic("dispatcher: a result without an outcome")
+	}
+}
+
+// answerMoot ends a wake whose events were settled while its push was under way.
+func (c *core) answerMoot(w *wake, r *providers.Result, now time.Time) {
+	w.moot = false
+	if r.Outcome == providers.Accepted {
+		c.index.Rest(w.device, now)
+	}
+	c.next(w, now)
+}
+
+// accepted: the promise is kept for every event merged into the push. From now on the device rests.
+func (c *core) accepted(w *wake, now time.Time) {
+	c.index.Rest(w.device, now)
+	if c.Observe != nil {
+		c.Observe(w, now)
+	}
+	if c.Accepted {
+		c.tell(w, event.Accepted, verdict{}, now)
+	}
+	c.settle(w, store.Accepted, now)
+	w.attempts, w.staleSent = 0, false
+	if c.Config.Merge.Until == UntilCheckin && c.owe(w, now) {
+		return
+	}
+	c.trail(w, now)
+}
+
+// owe lets an accepted wake wait for the device's check-in. It says false where it cannot: the rewakes are used up, or
+// what made the wake dirty needs a push of its own.
+func (c *core) owe(w *wake, now time.Time) bool {
+	if w.rewake >= len(c.Config.Merge.Rewake) || c.Budget.Load() <= 0 {
+		return false
+	}
+	if w.dirty != nil {
+		if !w.content.covers(w.dirty) {
+			return false
+		}
+		w.content = w.content.merged(w.dirty)
+		c.settleDirty(w, store.Covered, now)
+	}
+	c.schedule(w, owing, now.Add(c.Config.Merge.Rewake[w.rewake]), now)
+	return true
+}
+
+// trail ends a wake whose events are all settled, or lets what made it dirty follow after the rest.
+func (c *core) trail(w *wake, now time.Time) {
+	if w.dirty == nil && w.state != owing {
+		c.remove(w)
+		return
+	}
+	c.clean(w)
+	w.since = now
+	c.begin(w, now)
+}
+
+// next goes on after an end that was no acceptance: what made the wake dirty is a wake like any other.
+func (c *core) next(w *wake, now time.Time) {
+	if w.dirty == nil {
+		c.remove(w)
+		return
+	}
+	c.clean(w)
+	w.since, w.attempts, w.staleSent, w.rewake = now, 0, false, 0
+	c.begin(w, now)
+}
+
+// tokenDead: unless the token was registered again after the provider found it dead. A stale answer like that is not
+// believed: the wake is sent once more, and reported.
+func (c *core) tokenDead(w *wake, r *providers.Result, now time.Time) {
+	stale := !r.Since.IsZero() && w.content.registered.After(r.Since)
+	switch {
+	case stale && !w.staleSent:
+		c.tell(w, event.Stale, verdictOf(r), now)
+		w.staleSent = true
+		c.clean(w)
+		c.schedule(w, waiting, now.Add(againFloor), now)
+	case stale:
+		c.report(w, store.Stale, verdictOf(r), now)
+	default:
+		if !r.Since.IsZero() {
+			token := c.Identify.Token(w.content.token)
+			c.index.Bury(token, r.Since)
+			c.tombstones = append(c.tombstones, store.Tombstone{Token: token, Since: r.Since})
+		}
+		c.report(w, store.TokenDead, verdictOf(r), now)
+	}
+}
+
+// retry lets the wake wait for another try, merged with what made it dirty meanwhile: nothing of it was accepted yet.
+func (c *core) retry(w *wake, r *providers.Result, now time.Time) {
+	c.clean(w)
+	due := now.Add(backoff(r, w.attempts, c.Rand))
+	if w.content.expires.IsZero() && due.Sub(w.since) > c.Config.Merge.GiveUp {
+		c.report(w, store.Expired, verdict{reason: "given up: " + r.Reason, status: r.Status}, now)
+		return
+	}
+	if w.content.expired(due) {
+		c.report(w, store.Expired, verdictOf(r), now)
+		return
+	}
+	if !due.After(now) {
+		c.queue(w)
+		return
+	}
+	c.schedule(w, waiting, due, now)
+}
+
+// refused holds the wake until its credential is tried again.
+func (c *core) refused(w *wake, now time.Time) {
+	c.clean(w)
+	if w.content.expired(now) {
+		c.report(w, store.Expired, verdict{reason: "expired while its credential was refused"}, now)
+		return
+	}
+	probe := c.Config.Merge.HoldProbe
+	c.schedule(w, held, now.Add(probe+random(c.Rand, probe/obeyedSpread)), now)
+}

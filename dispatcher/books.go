@@ -1,0 +1,91 @@
+package dispatcher
+
+import "pushd/store"
+
+// kindCount is one more than the largest store.Kind.
+const kindCount = int(store.Noted) + 1
+
+// books is a shard's account of its events. Conservation (I7), always:
+//
+//	read + restored = duplicates + handedOver + settled, by kind + open, by state + dirty
+//
+// Parked wakes are open: they are counted in the state that they wait in.
+type books struct {
+	read       int64 // taken from the partition
+	restored   int64 // unsettled, found in the ledger at the start
+	duplicates int64 // dropped: the same id was seen before
+	handedOver int64 // given back unsettled when a tenure ended
+	settled    [kindCount]int64
+	open       [states]int64 // events of wakes in each state
+	dirty      int64         // events that made a begun or resting wake dirty
+	strays     int64         // results of wakes that were given up (I4); not part of the sum
+	parked     int64         // wakes in the ledger; not part of the sum
+	wakes      int64         // wakes in memory; not part of the sum
+}
+
+// imbalance is 0, or the engine has lost or doubled an event.
+func (b *books) imbalance() int64 {
+	sum := b.read + b.restored - b.duplicates - b.handedOver - b.dirty
+	for _, n := range b.settled {
+		sum -= n
+	}
+	for _, n := range b.open {
+		sum -= n
+	}
+	return sum
+}
+
+func (b *books) add(o *books) {
+	b.read += o.read
+	b.restored += o.restored
+	b.duplicates += o.duplicates
+	b.handedOver += o.handedOver
+	b.dirty += o.dirty
+	b.strays += o.strays
+	b.parked += o.parked
+	b.wakes += o.wakes
+	for i := range o.settled {
+		b.settled[i] += o.settled[i]
+	}
+	for i := range o.open {
+		b.open[i] += o.open[i]
+	}
+}
+
+// enter moves a wake and its events to state s.
+func (c *core) enter(w *wake, s state) {
+	n := int64(w.events())
+	c.books.open[w.state] -= n
+	c.books.open[s] += n
+	w.state = s
+}
+
+// hold adds an event to a wake.
+func (c *core) hold(w *wake, t taken) {
+	w.taken = append(w.taken, t)
+	c.books.open[w.state]++
+}
+
+// soil adds an event to a wake that is begun or resting: it becomes dirty.
+func (c *core) soil(w *wake, newer *content, t taken) {
+	w.dirty = w.dirty.merged(newer)
+	w.dirtyTaken = append(w.dirtyTaken, t)
+	c.books.dirty++
+}
+
+// clean makes the dirty part of a wake part of the wake again: merged, or alone where all before it is settled.
+func (c *core) clean(w *wake) {
+	if w.dirty == nil {
+		return
+	}
+	if w.events() == 0 {
+		w.content = w.dirty
+	} else {
+		w.content = w.content.merged(w.dirty)
+	}
+	n := int64(len(w.dirtyTaken))
+	c.books.dirty -= n
+	c.books.open[w.state] += n
+	w.taken = append(w.taken, w.dirtyTaken...)
+	w.dirty, w.dirtyTaken = nil, nil
+}

@@ -1,0 +1,184 @@
+package dispatcher
+
+import (
+	"container/heap"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"pushd/providers"
+	"pushd/queue"
+	"pushd/store"
+)
+
+// parkAfter is the longest wait that stays in memory and holds its offsets. A longer one is parked.
+const parkAfter = 3 * time.Second
+
+// core is a shard's state machine: single-threaded, without I/O, without a clock. Inputs are records, results,
+// acknowledgements and the time; outputs are collected in out and in the next flush. The goroutine around it is shard.
+type core struct {
+	Env
+	partition int32
+	index     *store.Index
+	wakes     map[store.Device]*wake
+	due       dueHeap
+	books     books
+
+	// The tenure: one ownership of the partition, from its assignment to its release. window is nil in between; then
+	// the core only serves the wakes that the ledger holds.
+	tenure   int64
+	window   *queue.Window
+	backlog  []queue.Record // taken from the owner, waiting for room in the window
+	draining bool
+	notices  map[*notice]struct{} // of this tenure, not acknowledged yet
+
+	// What the next flush writes.
+	outcomes   []store.Outcome
+	offsets    []int64 // done once the flush is durable
+	changed    map[store.Device]struct{}
+	tombstones []store.Tombstone
+
+	out output
+}
+
+// Env is what all cores of an engine share. The functions neither block nor do I/O.
+type Env struct {
+	Config   Config
+	Topic    string                              // of the events, for dead letters
+	Topics   Topics                              // where feedback and dead letters go
+	Identify Identify                            // the ledger's identities
+	Route    func(tenant, provider string) *lane // nil where there is no such credential
+	Rand     *rand.Rand                          // jitter
+	Budget   *atomic.Int64                       // wakes that may still be parked, whole process
+	Observe  func(w *wake, now time.Time)        // a wake was accepted: latency
+	Accepted bool                                // publish feedback for accepted wakes too
+}
+
+// Topics names the topics that the engine publishes to.
+type Topics struct {
+	Feedback string
+	Dead     string
+}
+
+// Identify makes the ledger's identities of names. They are pure functions of the ledger's seed.
+type Identify struct {
+	Device   func(tenant, device string) store.Device
+	EventID  func(d store.Device, id string) store.EventID
+	OffsetID func(partition int32, offset int64, at time.Time) store.EventID
+	Token    func(token string) store.Token
+}
+
+// output is what one step asks the goroutine to do.
+type output struct {
+	offers   []*wake   // to be given to the lane of their content
+	notices  []*notice // to be published
+	released bool      // the tenure's last flush is durable: Release may return
+}
+
+// notice is a message that must be acknowledged before what it is about is settled: feedback, then ledger, then offset.
+type notice struct {
+	tenure  int64
+	message queue.Message
+	kind    store.Kind
+	wake    *wake // nil for a dead letter, and for feedback that settles nothing
+	device  store.Device
+	taken   taken // of a dead letter
+	settles bool
+}
+
+func newCore(env Env, partition int32, restored *store.Restored) *core {
+	return &core{
+		Env:       env,
+		partition: partition,
+		index:     restored.Index,
+		wakes:     make(map[store.Device]*wake),
+		notices:   make(map[*notice]struct{}),
+		changed:   make(map[store.Device]struct{}),
+	}
+}
+
+// assign begins a tenure at offset.
+func (c *core) assign(offset int64) int64 {
+	c.tenure++
+	c.window = queue.NewWindow(offset)
+	c.backlog = c.backlog[:0]
+	c.draining = false
+	return c.tenure
+}
+
+// tick does what is due.
+func (c *core) tick(now time.Time) {
+	for len(c.due) > 0 && !c.due[0].due.After(now) {
+		w := c.due[0]
+		heap.Pop(&c.due)
+		if w.state == owing {
+			if w.content.expired(now) {
+				c.remove(w)
+				continue
+			}
+			w.rewake++
+		}
+		c.queue(w)
+	}
+}
+
+// nextDue is when tick has something to do; zero means never.
+func (c *core) nextDue() time.Time {
+	if len(c.due) == 0 {
+		return time.Time{}
+	}
+	return c.due[0].due
+}
+
+// queue offers the wake to its lane.
+func (c *core) queue(w *wake) {
+	c.unschedule(w)
+	c.enter(w, queued)
+	w.offer.Store(w.content)
+	c.out.offers = append(c.out.offers, w)
+}
+
+// schedule lets the wake wait in state s until due. A long wait is parked; where the process may park no more, the wake
+// keeps its offsets, the window fills and the partition pauses.
+func (c *core) schedule(w *wake, s state, due, now time.Time) {
+	c.unschedule(w)
+	c.enter(w, s)
+	w.due = due
+	heap.Push(&c.due, w)
+	if w.durable || s == held || s == owing || due.Sub(now) > parkAfter {
+		c.park(w, now)
+	}
+}
+
+func (c *core) unschedule(w *wake) {
+	if w.heapAt >= 0 && len(c.due) > 0 {
+		heap.Remove(&c.due, w.heapAt)
+	}
+}
+
+// remove ends a wake that has nothing unsettled.
+func (c *core) remove(w *wake) {
+	c.unschedule(w)
+	w.offer.Store(nil)
+	c.unpark(w)
+	delete(c.wakes, w.device)
+}
+
+// begun says whether the wake is with its lane or on its way, and can no longer be changed.
+func (w *wake) begun() bool {
+	return w.state == queued && w.offer.Load() == nil
+}
+
+// answered takes the results of pushes. A result of a wake that this core no longer has is of a tenure that ended, and
+// changes nothing (I4).
+func (c *core) answered(results []providers.Result, now time.Time) {
+	for i := range results {
+		r := &results[i]
+		w := r.Ref.(*wake)
+		if c.wakes[w.device] != w || w.state != queued {
+			c.books.strays++
+			continue
+		}
+		c.answer(w, r, now)
+	}
+}

@@ -1,0 +1,73 @@
+// Package dispatcher is the engine: it merges events into wakes, sends them through lanes, and settles them.
+//
+// # The promise
+//
+// W: for every wake event that pushd read, unless the device was forgotten, its token died, the event expired or it went
+// to the dead-letter topic, some push for that device was accepted by the provider, and that push was begun after the
+// event was read (or, with merge.until=checkin, the device checked in after the event). At least once, level-triggered.
+// Duplicates are allowed and bounded; losses are not.
+//
+// It does no I/O of its own on the way: Kafka is behind queue.Owner and Publisher, the ledger behind store.Ledger,
+// providers behind providers.Sender.
+//
+// # Flow
+//
+//	queue.Consumer ── owner.Take ──▶ shard (one for a partition) ── offers ──▶ gate (one for a provider)
+//	                                   core: read, merge, settle                  lanes: priority, rate, in flight
+//	                                   ▲        │        │                              │ providers.Sender.Send
+//	                                   │        │        └── notices ──▶ Publisher      ▼
+//	                                   │        └── flush ──▶ flusher ──▶ ledger     lane.done
+//	                                   └───────────────── results ──────────────────────┘
+//
+// # The life of a wake
+//
+//	           event                 lane takes it             accepted
+//	 (none) ─────────▶ queued ──────────────────▶ begun ────────────────▶ at rest ──interval over, clean──▶ (none)
+//	                    ▲  │ event: merge           │ event: makes it       │ event: a wake in state resting
+//	                    │  └─ newest token and      │ dirty                 │ interval over
+//	                    │     push magic win,       │                       ▼
+//	                    │     highest priority,     │ retryable           queued
+//	                    │     latest expiry         ▼
+//	                    └───────── due ───────── waiting (merge as in queued)
+//
+//	begun ── credential refused ──▶ held ── probe due ──▶ queued
+//	begun, queued, waiting ── dead, rejected, expired ──▶ reporting ── feedback acknowledged ──▶ settled; dirty: queued
+//	accepted, merge.until=checkin ──▶ owing ── check-in ──▶ (none);  ── rewake due ──▶ queued;  ── event: covered
+//
+// Queued and begun are one state for the shard: which of the two it is, only the swap of wake.offer decides. A device at
+// rest is no wake at all, only an entry of store.Index: that is what makes ten million of them cheap. A wait of more
+// than parkAfter is parked: the ledger has the wake, and its events' offsets are done.
+//
+// # Invariants
+//
+//	I1  An offset is committed only when it and all before it are done (queue.Window, owner.Watermark).
+//	I2  Done means one of: its wake accepted; merged into a wake that is itself done; feedback acknowledged; dead letter
+//	    acknowledged; parked durably; covered by a stored push. Always: feedback, then ledger, then offset, then commit.
+//	I3  An event is settled exactly once, in settle.go. The window panics at a second time.
+//	I4  A result belongs to the tenure that sent it; later it changes nothing but a metric (core.answered).
+//	I5  One device has at most one push in flight: there is one wake for a device, and one offer in a wake.
+//	I6  queue knows no tokens, providers no offsets, store neither's rules. They meet here.
+//	I7  Conservation: books.imbalance is 0 after every step.
+//
+// # Goroutines
+//
+//	goroutine   owns                               ends                      waits for it
+//	shard.run   one core, its tenure               Engine.Stop               Engine.work
+//	gate.run    the lanes of one provider          Engine.Stop               Engine.work
+//	flushLoop   the order of writes to the ledger  Engine.Stop               Engine.work
+//
+// Nothing has a goroutine, a timer or a context of its own below that: not a wake, not a tenant.
+//
+// # Non-obvious
+//
+//   - An event that comes while a push is begun, or while its device is at rest, is never dropped because "it was pushed
+//     just now": the device may have fetched its commands before this one existed. It makes the wake dirty.
+//   - An event id is remembered when the event is read, not when it is settled; so whoever gives an event back unsettled
+//     must call Index.Unsee, or the event is taken for a duplicate when it is read again, and lost.
+//   - A wake may stand in a lane's queue more than once (its priority was raised, or it went to another lane). The first
+//     claim finds the content, the others nothing. So a place in a queue proves nothing; only the claim does.
+//   - The ledger gets a waiting wake as it is when the flush is made, not as it was when it was parked; else a flush
+//     could hold "settled" and the wake itself, and a restart would send it again.
+//   - A rest outlives the process (Accepted lines in the journal); the dirty part of a wake does not: its offsets are
+//     not done, and it is read again.
+package dispatcher

@@ -1,0 +1,235 @@
+package dispatcher
+
+import (
+	"time"
+
+	"pushd/queue"
+	"pushd/queue/event"
+	"pushd/store"
+)
+
+// take puts a batch of records into the backlog and reads as many as the window has room for.
+func (c *core) take(records []queue.Record, now time.Time) {
+	c.backlog = append(c.backlog, records...)
+	c.read(now)
+}
+
+// read takes records from the backlog while the window has room.
+func (c *core) read(now time.Time) {
+	if c.draining || c.window == nil {
+		return
+	}
+	n := 0
+	for n < len(c.backlog) && c.window.Fits(c.backlog[n].Offset) {
+		c.record(&c.backlog[n], now)
+		n++
+	}
+	if n == len(c.backlog) {
+		c.backlog = c.backlog[:0]
+		return
+	}
+	c.backlog = append(c.backlog[:0], c.backlog[n:]...)
+}
+
+func (c *core) record(r *queue.Record, now time.Time) {
+	c.window.Take(r.Offset)
+	c.books.read++
+	e, err := event.Decode(r.Key, r.Value, r.Headers, r.Time)
+	if err != nil {
+		c.deadLetter(r, err, now)
+		return
+	}
+	d := c.device(e.Tenant, e.Device)
+	t := taken{offset: r.Offset}
+	if e.ID != "" {
+		t.id = c.Identify.EventID(d, e.ID)
+	} else {
+		// An event without an id is known by its place, so that reading it again after a crash is noticed too.
+		t.id = c.Identify.OffsetID(r.Partition, r.Offset, r.Time)
+	}
+	if c.index.Seen(d, t.id, now) {
+		// The first of them is in front of this one in the window, or done: nothing hangs on this offset.
+		c.books.duplicates++
+		c.offsets = append(c.offsets, t.offset)
+		return
+	}
+	c.index.See(d, t.id, now)
+	switch e.Type {
+	case event.Wake:
+		c.wake(&e, r, d, t, now)
+	case event.Checkin:
+		if c.Config.Merge.Until == UntilCheckin {
+			c.checkedIn(d, e.Time, now)
+		}
+		c.note(d, t, now)
+	case event.Forget:
+		c.forget(d, now)
+		c.note(d, t, now)
+	}
+}
+
+// device is the identity under which the wakes of a device are kept. Two names with the same 64-bit hash would share a
+// wake, and one would be lost; so while another name holds the identity, the next one is tried.
+func (c *core) device(tenant, name string) store.Device {
+	d := c.Identify.Device(tenant, name)
+	for {
+		w := c.wakes[d]
+		if w == nil || w.name == name && w.tenant == tenant {
+			return d
+		}
+		d++
+	}
+}
+
+// wake takes a wake event.
+func (c *core) wake(e *event.Event, r *queue.Record, d store.Device, t taken, now time.Time) {
+	to := c.Route(e.Tenant, e.Provider)
+	if to == nil {
+		c.index.Unsee(d, t.id) // mended and replayed from the dead letters, it must count
+		c.deadLetter(r, &event.Error{
+			Reason: event.UnknownTenant, Field: "tenant",
+			Text: "has no credential for " + e.Provider + "; add one to its file in tenants_dir and replay the dead letter",
+		}, now)
+		return
+	}
+	content := newContent(e, to, r.Time)
+	w := c.wakes[d]
+	if w == nil {
+		w = &wake{device: d, tenant: e.Tenant, name: e.Device, content: content, since: now, heapAt: -1, state: queued}
+		c.wakes[d] = w
+		c.hold(w, t)
+		c.begin(w, now)
+		return
+	}
+	c.mergeInto(w, content, t, now)
+}
+
+// begin brings a wake that nothing stands against to where it belongs: its end, a rest, or its lane.
+func (c *core) begin(w *wake, now time.Time) {
+	switch since, dead := c.index.DeadSince(c.Identify.Token(w.content.token)); {
+	case w.content.expired(now):
+		c.report(w, store.Expired, verdict{reason: "expired before it was sent"}, now)
+	case dead && !w.content.registered.IsZero() && !w.content.registered.After(since):
+		c.report(w, store.TokenDead, verdict{reason: "known dead", since: since}, now)
+	default:
+		if at, ok := c.restedAt(w, now); ok {
+			c.schedule(w, resting, at.Add(c.Config.Merge.Interval), now)
+			return
+		}
+		c.queue(w)
+	}
+}
+
+func (c *core) restedAt(w *wake, now time.Time) (time.Time, bool) {
+	if c.Config.Merge.Interval <= 0 {
+		return time.Time{}, false
+	}
+	return c.index.RestedAt(w.device, now)
+}
+
+// mergeInto merges an event into the wake that its device already has.
+func (c *core) mergeInto(w *wake, newer *content, t taken, now time.Time) {
+	switch w.state {
+	case queued:
+		old := w.content
+		merged := old.merged(newer)
+		if merged.lane != old.lane {
+			c.reroute(w, merged, newer, t)
+			return
+		}
+		if !w.offer.CompareAndSwap(old, merged) {
+			c.soil(w, newer, t) // begun: exactly one trailing wake follows
+			return
+		}
+		w.content = merged
+		c.hold(w, t)
+		if merged.priority < old.priority {
+			// Its place in the lane is by priority: it is offered a second time, and whichever place
+			// comes first finds the content. The other finds nothing.
+			c.out.offers = append(c.out.offers, w)
+		}
+	case reporting:
+		c.soil(w, newer, t)
+	case owing:
+		c.mergeOwing(w, newer, t, now)
+	case waiting, resting, held:
+		w.content = w.content.merged(newer)
+		c.hold(w, t)
+		if w.durable {
+			c.park(w, now)
+		}
+	}
+}
+
+// reroute moves a queued wake to another lane: the device's newest event names another provider.
+func (c *core) reroute(w *wake, merged, newer *content, t taken) {
+	if !w.withdraw() {
+		c.soil(w, newer, t)
+		return
+	}
+	w.content = merged
+	c.hold(w, t)
+	c.queue(w)
+}
+
+// mergeOwing takes an event of a device that was woken and has not checked in: the stored push does for it too, unless
+// it goes to another token or is less urgent than the event.
+func (c *core) mergeOwing(w *wake, newer *content, t taken, now time.Time) {
+	if !w.content.covers(newer) {
+		// Merged, not replaced: the events that the stored push covers still depend on this wake.
+		w.content, w.rewake, w.since = w.content.merged(newer), 0, now
+		c.hold(w, t)
+		c.begin(w, now)
+		return
+	}
+	w.content = w.content.merged(newer)
+	c.settleOne(w.device, t, store.Covered, now)
+	c.changed[w.device] = struct{}{} // the ledger must know the newest event that the check-in has to come after
+}
+
+// checkedIn takes the news that a device started a session at the given time: what was asked for before is satisfied.
+func (c *core) checkedIn(d store.Device, at, now time.Time) {
+	w := c.wakes[d]
+	if w == nil {
+		return
+	}
+	if w.dirty != nil && !w.dirty.newest.After(at) {
+		c.settleDirty(w, store.CheckedIn, now)
+	}
+	if w.content.newest.After(at) {
+		if w.state == owing {
+			// The session began before the newest event that the stored push was to cover, and used the push up.
+			w.rewake = 0
+			c.trail(w, now)
+		}
+		return
+	}
+	switch {
+	case w.state == reporting || w.moot:
+	case w.state == queued && !w.withdraw():
+		c.settle(w, store.CheckedIn, now)
+		w.moot = true
+	default:
+		c.settle(w, store.CheckedIn, now)
+		c.next(w, now)
+	}
+}
+
+// forget drops what waits for a device.
+func (c *core) forget(d store.Device, now time.Time) {
+	c.index.Forget(d)
+	w := c.wakes[d]
+	if w == nil {
+		return
+	}
+	c.settleDirty(w, store.Forgotten, now)
+	switch {
+	case w.state == reporting || w.moot:
+	case w.state == queued && !w.withdraw():
+		c.settle(w, store.Forgotten, now)
+		w.moot = true
+	default:
+		c.settle(w, store.Forgotten, now)
+		c.remove(w)
+	}
+}

@@ -1,0 +1,144 @@
+package dispatcher
+
+import (
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"pushd/providers"
+	"pushd/store"
+)
+
+// metrics counts what the gates see; everything else is read from the shards' books at the scrape.
+type metrics struct {
+	engine *Engine
+
+	mu    sync.Mutex // guards sends
+	sends map[string]*[outcomes]int64
+
+	endToEnd prometheus.Histogram
+}
+
+// outcomes bounds the table of counted outcomes: the providers' and the lanes' own two.
+const outcomes = 16
+
+// outcomeLabels are the values of the label outcome.
+var outcomeLabels = map[providers.Outcome]string{
+	providers.Accepted: "accepted", providers.TokenDead: "token_dead", providers.Rejected: "rejected",
+	providers.Again: "again", providers.Later: "later", providers.Refused: "refused", lapsed: "expired", barred: "barred",
+}
+
+func place(o providers.Outcome) int { return int(o&7) + int(o>>7)*8 }
+
+func newMetrics(reg prometheus.Registerer, e *Engine) *metrics {
+	m := &metrics{
+		engine: e,
+		sends:  map[string]*[outcomes]int64{providers.APNs: new([outcomes]int64), providers.FCM: new([outcomes]int64)},
+		endToEnd: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:                        "pushd_end_to_end_seconds",
+			Help:                        "From an event's Kafka timestamp to its push being accepted.",
+			Buckets:                     []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600},
+			NativeHistogramBucketFactor: 1.1,
+		}),
+	}
+	if reg != nil {
+		reg.MustRegister(m.endToEnd, m)
+	}
+	return m
+}
+
+// observe takes the latency of an accepted wake.
+func (m *metrics) observe(w *wake, now time.Time) {
+	m.endToEnd.Observe(max(0, now.Sub(w.content.read)).Seconds())
+}
+
+// count adds up a batch of results.
+func (m *metrics) count(provider string, results []providers.Result) {
+	var sums [outcomes]int64
+	for i := range results {
+		sums[place(results[i].Outcome)]++
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	total := m.sends[provider]
+	for i, n := range sums {
+		total[i] += n
+	}
+}
+
+var (
+	descConsumed   = prometheus.NewDesc("pushd_events_consumed_total", "Events read from the check-in topic.", nil, nil)
+	descRestored   = prometheus.NewDesc("pushd_events_restored_total", "Unsettled events found in the ledger at the start.", nil, nil)
+	descDuplicates = prometheus.NewDesc("pushd_events_duplicate_total", "Events dropped because their id was seen within dedupe.window.", nil, nil)
+	descHanded     = prometheus.NewDesc("pushd_events_handed_over_total", "Events given back unsettled when a partition was revoked; its next owner reads them again.", nil, nil)
+	descSettled    = prometheus.NewDesc("pushd_events_settled_total", "Events settled, by what became of them.", []string{"outcome"}, nil)
+	descCoalesced  = prometheus.NewDesc("pushd_events_coalesced_total", "Events that cost no push of their own: merged into a pending wake, or covered by a stored push.", []string{"kind"}, nil)
+	descOpen       = prometheus.NewDesc("pushd_events_open", "Events not settled yet, by the state of their wake.", []string{"state"}, nil)
+	descStrays     = prometheus.NewDesc("pushd_duplicate_suspect_total", "Results of pushes whose tenure had ended; the next owner may have sent them again.", nil, nil)
+	descParked     = prometheus.NewDesc("pushd_retry_queue_entries", "Wakes that wait in the ledger.", nil, nil)
+	descHolds      = prometheus.NewDesc("pushd_holds", "Events held because their credential is refused.", nil, nil)
+	descWakes      = prometheus.NewDesc("pushd_wakes", "Wakes in memory.", nil, nil)
+	descDead       = prometheus.NewDesc("pushd_dlq_records_total", "Records published to the dead-letter topic.", nil, nil)
+	descImbalance  = prometheus.NewDesc("pushd_accounting_imbalance", "Events read minus all that is known of them. Not 0 means an event was lost or doubled: report it.", nil, nil)
+	descWindow     = prometheus.NewDesc("pushd_ack_window_used_ratio", "How full a partition's ack window is; at 1 it pauses.", []string{"partition"}, nil)
+	descSends      = prometheus.NewDesc("pushd_sends_total", "Answers to pushes, by provider and outcome.", []string{"provider", "outcome"}, nil)
+	descInFlight   = prometheus.NewDesc("pushd_inflight_requests", "Pushes under way.", []string{"provider"}, nil)
+	descQueued     = prometheus.NewDesc("pushd_lane_queue_wakes", "Wakes that stand in lanes.", []string{"provider"}, nil)
+)
+
+// Describe is of prometheus.Collector.
+func (m *metrics) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(m, ch) }
+
+// Collect is of prometheus.Collector. Each shard's books are a consistent copy of the end of one step, so the imbalance
+// is 0 at every scrape.
+func (m *metrics) Collect(ch chan<- prometheus.Metric) {
+	counter := func(d *prometheus.Desc, v int64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	var b books
+	m.engine.eachShard(func(s *shard) {
+		s.mu.Lock()
+		shown, used := s.shown, s.used
+		s.mu.Unlock()
+		b.add(&shown)
+		gauge(descWindow, used, strconv.Itoa(int(s.core.partition)))
+	})
+	counter(descConsumed, b.read)
+	counter(descRestored, b.restored)
+	counter(descDuplicates, b.duplicates)
+	counter(descHanded, b.handedOver)
+	counter(descStrays, b.strays)
+	counter(descDead, b.settled[store.DeadLetter])
+	counter(descCoalesced, b.settled[store.Merged], "pending")
+	counter(descCoalesced, b.settled[store.Covered], "covered")
+	for kind := store.Accepted; kind <= store.Noted; kind++ {
+		counter(descSettled, b.settled[kind], kind.String())
+	}
+	for s := range states {
+		gauge(descOpen, float64(b.open[s]), s.String())
+	}
+	gauge(descOpen, float64(b.dirty), "dirty")
+	gauge(descParked, float64(b.parked))
+	gauge(descHolds, float64(b.open[held]))
+	gauge(descWakes, float64(b.wakes))
+	gauge(descImbalance, float64(b.imbalance()))
+	m.collectGates(counter, gauge)
+}
+
+func (m *metrics) collectGates(counter func(*prometheus.Desc, int64, ...string), gauge func(*prometheus.Desc, float64, ...string)) {
+	for name, g := range m.engine.gates {
+		gauge(descInFlight, float64(g.inFlight.Load()), name)
+		gauge(descQueued, float64(g.waiting.Load()), name)
+		m.mu.Lock()
+		sends := *m.sends[name]
+		m.mu.Unlock()
+		for outcome, label := range outcomeLabels {
+			counter(descSends, sends[place(outcome)], name, label)
+		}
+	}
+}

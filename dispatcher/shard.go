@@ -1,0 +1,251 @@
+package dispatcher
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"pushd/providers"
+	"pushd/queue"
+	"pushd/store"
+)
+
+const (
+	// maxBacklog is how many records may wait in front of a shard. Where it is full Take blocks: the partition pauses.
+	maxBacklog = 4096
+	// flushEarly is how many outcomes make the flusher come before its time.
+	flushEarly = 8192
+	// lastFlush is how long Release waits for the ledger after the time to drain is over.
+	lastFlush = 2 * time.Second
+)
+
+// shard is the owner of one partition: a core, and the goroutine that does its I/O. It lives as long as the engine, for
+// the wakes that the ledger holds are served whether the partition is assigned or not.
+type shard struct {
+	engine *Engine
+	core   *core // the goroutine's
+
+	owner    *owner // the tenure, if any; the goroutine's
+	flushing bool   // a flush is with the flusher; the goroutine's
+	byGate   map[*gate][]*wake
+
+	mu    sync.Mutex // guards the three below
+	inbox shardInbox
+	shown books // a copy of core.books, of the end of the last step
+	used  float64
+
+	backlog atomic.Int64  // records in the inbox and in the core's backlog
+	space   chan struct{} // capacity 1; rung when the backlog shrinks
+	bell    chan struct{} // capacity 1; rung when the inbox has something
+}
+
+// shardInbox is what the next step takes in.
+type shardInbox struct {
+	results []providers.Result
+	acked   []*notice
+	calls   []func(now time.Time) // rare inputs, each run by the goroutine
+	records []queue.Record
+}
+
+func newShard(e *Engine, partition int32, restored *store.Restored) *shard {
+	s := &shard{
+		engine: e, core: newCore(e.env, partition, restored), byGate: make(map[*gate][]*wake),
+		space: make(chan struct{}, 1), bell: make(chan struct{}, 1),
+	}
+	return s
+}
+
+// answered takes results of pushes, from a sender's goroutine or a gate's.
+func (s *shard) answered(results []providers.Result) {
+	s.mu.Lock()
+	s.inbox.results = append(s.inbox.results, results...)
+	s.mu.Unlock()
+	ring(s.bell)
+}
+
+// call lets the goroutine run f between two steps.
+func (s *shard) call(f func(now time.Time)) {
+	s.mu.Lock()
+	s.inbox.calls = append(s.inbox.calls, f)
+	s.mu.Unlock()
+	ring(s.bell)
+}
+
+// run is the shard's goroutine; it ends with ctx.
+func (s *shard) run(ctx context.Context) {
+	var spare shardInbox
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.bell:
+		case <-timer.C:
+		}
+		s.mu.Lock()
+		in := s.inbox
+		s.inbox = shardInbox{results: spare.results[:0], acked: spare.acked[:0], calls: spare.calls[:0], records: spare.records[:0]}
+		s.mu.Unlock()
+		now := time.Now()
+		s.step(&in, now)
+		if due := s.core.nextDue(); !due.IsZero() {
+			timer.Reset(max(0, due.Sub(now)))
+		}
+		clear(in.results)
+		clear(in.acked)
+		clear(in.calls)
+		clear(in.records)
+		spare = in
+	}
+}
+
+func (s *shard) step(in *shardInbox, now time.Time) {
+	c := s.core
+	c.answered(in.results, now)
+	c.acknowledged(in.acked, now)
+	c.take(in.records, now)
+	for _, f := range in.calls { // after the records: a release comes behind the last of its tenure
+		f(now)
+	}
+	c.tick(now)
+	if c.draining && c.drain() && !c.unflushed() && !s.flushing {
+		s.endTenure()
+	}
+	s.act()
+	s.show()
+}
+
+// act does what the step asks for.
+func (s *shard) act() {
+	out := &s.core.out
+	for _, w := range out.offers {
+		w.shard = s
+		g := w.content.lane.gate
+		s.byGate[g] = append(s.byGate[g], w)
+	}
+	for g, wakes := range s.byGate {
+		if len(wakes) > 0 {
+			g.offer(wakes)
+			clear(wakes)
+			s.byGate[g] = wakes[:0]
+		}
+	}
+	if len(out.notices) > 0 {
+		s.publish(out.notices)
+	}
+	clear(out.offers)
+	out.offers, out.notices = out.offers[:0], nil
+	if len(s.core.outcomes) > flushEarly || s.core.draining {
+		ring(s.engine.flushBell)
+	}
+}
+
+func (s *shard) publish(notices []*notice) {
+	messages := make([]queue.Message, len(notices))
+	for i, n := range notices {
+		messages[i] = n.message
+	}
+	s.engine.publisher.Publish(messages, func() {
+		s.mu.Lock()
+		s.inbox.acked = append(s.inbox.acked, notices...)
+		s.mu.Unlock()
+		ring(s.bell)
+	})
+}
+
+// show lets others see how the shard stands: the owner's watermark, the metrics, the room for records.
+func (s *shard) show() {
+	c := s.core
+	used := 0.0
+	if c.window != nil {
+		used = float64(c.window.Used()) / float64(queue.WindowSize)
+		s.owner.watermark.Store(c.window.Watermark())
+	}
+	c.books.wakes = int64(len(c.wakes))
+	s.mu.Lock()
+	s.shown, s.used = c.books, used
+	waiting := int64(len(s.inbox.records) + len(c.backlog))
+	s.backlog.Store(waiting)
+	s.mu.Unlock()
+	if waiting < maxBacklog {
+		ring(s.space)
+	}
+}
+
+func (s *shard) endTenure() {
+	s.core.endTenure()
+	close(s.owner.released)
+	s.owner = nil
+}
+
+// collect answers the flusher with what this shard has to write.
+func (s *shard) collect(reply chan<- collected) {
+	s.call(func(time.Time) {
+		if !s.core.unflushed() {
+			reply <- collected{}
+			return
+		}
+		f, done := s.core.flush()
+		s.flushing = true
+		reply <- collected{shard: s, flush: f, done: done}
+	})
+}
+
+// durable tells the shard that its part of a flush is in the ledger.
+func (s *shard) durable(done flushed) {
+	s.call(func(now time.Time) {
+		s.flushing = false
+		s.core.durable(done, now)
+	})
+}
+
+// owner is the queue's side of a tenure. It implements queue.Owner.
+type owner struct {
+	shard     *shard
+	watermark atomic.Int64
+	released  chan struct{} // closed by the shard when the tenure has ended
+}
+
+func (o *owner) Take(ctx context.Context, batch []queue.Record) error {
+	s := o.shard
+	for s.backlog.Load() >= maxBacklog {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.space:
+		}
+	}
+	s.mu.Lock()
+	s.inbox.records = append(s.inbox.records, batch...)
+	s.backlog.Add(int64(len(batch)))
+	s.mu.Unlock()
+	ring(s.bell)
+	return nil
+}
+
+func (o *owner) Release(ctx context.Context) {
+	s := o.shard
+	s.call(func(time.Time) {
+		if s.owner == o {
+			s.core.release()
+		}
+	})
+	select {
+	case <-o.released:
+		return
+	case <-ctx.Done():
+	}
+	s.call(func(time.Time) {
+		if s.owner == o {
+			s.core.abandon()
+		}
+	})
+	select {
+	case <-o.released:
+	case <-time.After(lastFlush): // the ledger cannot write; what it has not written is read again
+	}
+}
+
+func (o *owner) Watermark() int64 { return o.watermark.Load() }

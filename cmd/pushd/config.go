@@ -8,6 +8,7 @@ import (
 
 	"pushd/dispatcher"
 	"pushd/queue"
+	"pushd/store"
 )
 
 // Config is the whole configuration of the daemon. It is the file, the flags and the environment at once: the names in
@@ -17,16 +18,18 @@ import (
 // Secrets are never settings: a setting names the file that holds one.
 type Config struct {
 	Kafka      queue.Config      `embed:"" prefix:"kafka."`
+	Store      store.Config      `embed:"" prefix:"store."`
 	Engine     dispatcher.Config `embed:""` // merge., dedupe., rates.
 	TenantsDir string            `name:"tenants_dir" help:"Directory of the tenants' files: one YAML file for each customer, which names its credentials." default:"tenants" placeholder:"DIR"`
 	Admin      AdminConfig       `embed:"" prefix:"admin."`
 	Log        LogConfig         `embed:"" prefix:"log."`
 }
 
-// DefaultConfig is what the tags say.
+// DefaultConfig is what the tags say, and what has none.
 func DefaultConfig() Config {
 	return Config{
 		Kafka:      queue.DefaultConfig(),
+		Store:      store.DefaultConfig(),
 		Engine:     dispatcher.DefaultConfig(),
 		TenantsDir: "tenants",
 		Admin:      AdminConfig{Listen: "127.0.0.1:9464"},
@@ -38,10 +41,18 @@ func DefaultConfig() Config {
 func (c Config) Validate() error {
 	return errors.Join(
 		under("kafka", c.Kafka.Validate()),
+		under("store", c.Store.Validate()),
 		c.Engine.Validate(),
 		c.Admin.Validate(),
 		c.Log.Validate(),
 	)
+}
+
+// share gives the ledger what it takes from the engine's settings. It comes after Validate, which checks them where they
+// are set.
+func (c *Config) share() {
+	c.Store.DedupeWindow, c.Store.DedupeMaxEntries = c.Engine.Dedupe.Window, c.Engine.Dedupe.MaxEntries
+	c.Store.MergeInterval = c.Engine.Merge.Interval
 }
 
 // under puts the section's key before the keys in the errors of a part: a part does not know where it stands.

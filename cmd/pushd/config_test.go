@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"pushd/store"
 )
 
 var update = flag.Bool("update", false, "write golden files and docs/configuration.md anew")
@@ -162,6 +164,20 @@ func TestAnEmptyFileOrSectionIsTheDefaults(t *testing.T) {
 		if got := pushd(nil, "config", "-c", file(t, content)); got.code != exitOK || got.stdout != want {
 			t.Errorf("%q: exit code %d, %s%s", content, got.code, got.stderr, got.stdout)
 		}
+	}
+}
+
+func TestTheLedgerKeepsAsLongAsTheEngineAsks(t *testing.T) {
+	t.Parallel()
+	cfg := parse(t, nil, "--dedupe.window=7m", "--dedupe.max_entries=5000", "--merge.interval=40s", "--store.dir=x", "--store.history=2h")
+	got := cfg.Store
+	want := store.DefaultConfig()
+	want.Dir, want.HistoryKeep, want.DedupeWindow, want.DedupeMaxEntries, want.MergeInterval = "x", 2*time.Hour, 7*time.Minute, 5000, 40*time.Second
+	if got != want {
+		t.Errorf("ledger %+v, want %+v", got, want)
+	}
+	if err := got.Validate(); err != nil {
+		t.Error(err)
 	}
 }
 

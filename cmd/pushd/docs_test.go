@@ -79,11 +79,7 @@ func TestTheExampleFileIsTakenAndShowsEverySetting(t *testing.T) {
 	for _, fault := range shown.faults {
 		t.Errorf("with its comments taken away: %v", fault)
 	}
-	var defaults Config
-	if err := kong.ApplyDefaults(&defaults, mappers()...); err != nil {
-		t.Fatal(err)
-	}
-	values := settingValues(&defaults)
+	values := taggedDefaults(t)
 	for _, flag := range known.order {
 		value, ok := shown.values[flag.Name]
 		if !ok {

@@ -54,13 +54,14 @@ var onlyIn = []struct {
 	places   []string
 	because  string
 }{
-	{"testing", []string{"queue/kafkatest", "bench"}, "a daemon carries no test library"},
+	{"testing", []string{"queue/kafkatest", "providers/conformance", "bench"}, "a daemon carries no test library"},
 	{"go.uber.org/goleak", nil, "a daemon carries no test library"},
 	{"github.com/cockroachdb/datadriven", nil, "a daemon carries no test library"},
 	{"pushd/queue/kafkatest", nil, "a daemon carries no test suite"},
+	{"pushd/providers/conformance", nil, "a daemon carries no test suite"},
 	{"github.com/twmb/franz-go", []string{"queue/embedded", "bench"}, "kafka-go is the client; the fake broker is for demo and development"},
 	{"pushd/queue/embedded", []string{"cmd/pushd", "bench", "loadtest"}, "the embedded broker is no part of the engine"},
-	{"pushd/providers/simulator", []string{"cmd/pushd", "bench", "loadtest"}, "the simulators are no part of the engine"},
+	{"pushd/providers/simulator", []string{"cmd/pushd", "bench", "loadtest", "providers/conformance"}, "the simulators are no part of the engine"},
 }
 
 // covers says whether a package is path or below it; a path that begins with "=" covers itself only.
@@ -162,6 +163,9 @@ func TestTheImportTableRefusesEveryWrongWay(t *testing.T) {
 		{"providers/fcm", "pushd/dispatcher", false},
 		{"providers/fcm", "pushd/providers/simulator", false},
 		{"providers/simulator", "pushd/providers/simulator/pki", true},
+		{"providers/conformance", "testing", true},
+		{"providers/conformance", "pushd/providers/simulator", true},
+		{"providers/apns", "pushd/providers/conformance", false},
 		{"dispatcher", "pushd/queue", true},
 		{"dispatcher", "pushd/queue/event", true},
 		{"dispatcher", "pushd/queue/embedded", false},

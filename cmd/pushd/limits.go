@@ -18,21 +18,33 @@ import (
 // stacks and the kernel's buffers.
 const memoryShare = 0.9
 
-// limitProcess fits the process to its surroundings: the garbage collector learns the container's memory limit, and no
-// core dump can carry tokens and keys to disk.
-func limitProcess(log *slog.Logger) {
+// limitProcess fits the process to its surroundings: the garbage collector learns the container's memory limit, no core
+// dump can carry tokens and keys to disk, and a configuration that needs more memory than there is is told at the start.
+func limitProcess(cfg *Config, log *slog.Logger) {
 	if err := syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{}); err != nil {
 		log.Warn("core dumps stay as they are", "error", err)
 	}
-	if os.Getenv("GOMEMLIMIT") != "" {
-		return
+	if limit, ok := cgroupMemory(os.DirFS("/")); ok && os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(int64(float64(limit) * memoryShare))
 	}
-	limit, ok := cgroupMemory(os.DirFS("/"))
-	if !ok {
-		return
+	limit, need := debug.SetMemoryLimit(-1), memoryNeed(cfg) // -1 only asks
+	if need > limit {
+		log.Warn("the configuration's bounds are above the memory limit: where they fill up, the garbage collector will slow everything",
+			"need_bytes", need, "limit_bytes", limit, "mend", "lower dedupe.max_entries, merge.max_waiting or store.cache_mb, or give more memory")
 	}
-	debug.SetMemoryLimit(int64(float64(limit) * memoryShare))
-	log.Info("memory limit taken from the control group", "cgroup_bytes", limit, "share", memoryShare)
+}
+
+// Bytes that one entry of a bounded index takes, as the help of its setting says.
+const (
+	bytesPerEventID = 20
+	bytesPerWaiting = 500
+)
+
+// memoryNeed is the memory that is in use, in bytes, when the large bounds of the configuration are full.
+func memoryNeed(cfg *Config) int64 {
+	return int64(cfg.Engine.Dedupe.MaxEntries)*bytesPerEventID +
+		int64(cfg.Engine.Merge.MaxWaiting)*bytesPerWaiting +
+		int64(cfg.Store.CacheMB+cfg.Store.MemTableMB)<<20
 }
 
 // checkOpenFiles says whether the process may open as many files and connections as it will need. The Go runtime has

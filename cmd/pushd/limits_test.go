@@ -54,3 +54,16 @@ func TestTooFewOpenFilesAreTold(t *testing.T) {
 		t.Error("any number of files is allowed")
 	}
 }
+
+func TestTheMemoryNeededFollowsTheBounds(t *testing.T) {
+	t.Parallel()
+	cfg := DefaultConfig()
+	before := memoryNeed(&cfg)
+	if before < 500<<20 || before > 4<<30 {
+		t.Errorf("the defaults need %d bytes", before)
+	}
+	cfg.Engine.Dedupe.MaxEntries *= 2
+	if after := memoryNeed(&cfg); after <= before {
+		t.Errorf("twice the event ids need %d bytes, not more than %d", after, before)
+	}
+}

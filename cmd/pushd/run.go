@@ -42,7 +42,7 @@ func serve(told context.Context, cfg *Config, log *slog.Logger) (err error) {
 
 	b := thisBuild()
 	log.Info("starting", "version", b.Version, "commit", b.Commit, "go", b.Go)
-	limitProcess(log)
+	limitProcess(cfg, log)
 
 	reg := newRegistry(b)
 	ready := newReadiness()

@@ -25,6 +25,12 @@ type sources struct {
 	flags  map[string]bool
 }
 
+// BeforeReset is called by kong before it sets the settings: what is no setting has its default too.
+func (s *Settings) BeforeReset() error {
+	s.Config = DefaultConfig()
+	return nil
+}
+
 // BeforeResolve is called by kong when the flags are known and the rest is not.
 func (s *Settings) BeforeResolve(ctx *kong.Context, p *process) error {
 	known := newCatalogue()
@@ -91,8 +97,8 @@ func (s *sources) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, 
 // Validate has nothing to say to kong: Settings.Validate tells all faults at once.
 func (s *sources) Validate(*kong.Application) error { return nil }
 
-// Validate is called by kong when all values are set. It returns all faults: of the file, of the environment, and of
-// each part's own Validate, with the place that the value came from.
+// Validate is called by kong when all values are set, and before the Validate of the parts, which kong calls too. It
+// returns all faults: of the file, of the environment, and of each part, with the place that the value came from.
 func (s *Settings) Validate() error {
 	faults := s.sources.faults
 	for _, err := range joined(s.Config.Validate()) {
@@ -102,6 +108,12 @@ func (s *Settings) Validate() error {
 		return nil
 	}
 	return newFaultsError(faults)
+}
+
+// AfterApply is called by kong at the end.
+func (s *Settings) AfterApply() error {
+	s.share()
+	return nil
 }
 
 // place finds where the value came from that an error of a Validate is about. Such an error begins with its key.

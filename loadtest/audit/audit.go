@@ -1,0 +1,156 @@
+// Package audit checks the promise from outside: from the publisher's own list and the providers' own accounts, never
+// from pushd's counters. It can therefore say that pushd lost something when pushd does not know it.
+//
+// What it can see of the promise W: for every wake event that was published, a push for its token was received by the
+// provider, and accepted, after the event had been published. (That the push was also begun after the event was read
+// is not visible from outside; the dispatcher's own tests check it.)
+package audit
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"pushd/loadtest/mixture"
+	"pushd/queue/event"
+)
+
+// Audit collects what was published and what came of it. It is safe for concurrent use.
+type Audit struct {
+	mu        sync.Mutex // guards all
+	published []published
+	feedback  map[string][]event.Feedback // by tenant/device
+	dead      map[string]int              // dead letters by key
+	feedbacks int
+	letters   int
+}
+
+type published struct {
+	*mixture.Record
+	at time.Time // just before it was handed to Kafka
+}
+
+// Receipts says when pushes for a token were accepted, in order, as the providers' accounts have it.
+type Receipts func(token string) []time.Time
+
+func New() *Audit {
+	return &Audit{feedback: make(map[string][]event.Feedback), dead: make(map[string]int)}
+}
+
+// Publish notes records that are about to be published.
+func (a *Audit) Publish(records []mixture.Record, at time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i := range records {
+		a.published = append(a.published, published{&records[i], at})
+	}
+}
+
+// Feedback notes a record of the feedback topic.
+func (a *Audit) Feedback(f event.Feedback) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.feedbacks++
+	key := f.Tenant + "/" + f.Device
+	a.feedback[key] = append(a.feedback[key], f)
+}
+
+// DeadLetter notes a record of the dead-letter topic.
+func (a *Audit) DeadLetter(key []byte) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.letters++
+	a.dead[string(key)]++
+}
+
+// Verdict is what the audit found.
+type Verdict struct {
+	Published int
+	Lost      []string        // the ids of events that nothing was done for
+	Extra     int             // accepted pushes that no event asked for
+	Latencies []time.Duration // of each event that wanted a push: from being published to the first push after it
+	First     time.Time       // when the first record was published
+	Last      time.Time       // when the last push that was wanted was accepted
+	Feedbacks int
+	Letters   int
+}
+
+// Check holds everything published so far against what came of it. interval is merge.interval: two accepted pushes to a
+// device that are closer together than that are one too many, and so is a push to a device beyond its number of events.
+func (a *Audit) Check(receipts Receipts, interval time.Duration) Verdict {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	v := Verdict{Published: len(a.published), Feedbacks: a.feedbacks, Letters: a.letters}
+	asked := make(map[string]int) // token: events that can have asked for a push
+	for i := range a.published {
+		p := &a.published[i]
+		if v.First.IsZero() {
+			v.First = p.at
+		}
+		if !a.satisfied(p, receipts, &v) {
+			v.Lost = append(v.Lost, p.ID)
+		}
+		if p.Want != mixture.Garbage && p.Want != mixture.Duplicate {
+			asked[p.Token]++
+		}
+	}
+	for token, events := range asked {
+		times := receipts(token)
+		v.Extra += max(0, len(times)-events)
+		for i := 1; i < min(len(times), events); i++ {
+			if times[i].Sub(times[i-1]) < interval {
+				v.Extra++
+			}
+		}
+	}
+	return v
+}
+
+// Pending is how many records are not satisfied yet.
+func (a *Audit) Pending(receipts Receipts) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n := 0
+	for i := range a.published {
+		if !a.satisfied(&a.published[i], receipts, nil) {
+			n++
+		}
+	}
+	return n
+}
+
+// satisfied says whether what had to become of a record did; v, if any, gets the latency.
+func (a *Audit) satisfied(p *published, receipts Receipts, v *Verdict) bool {
+	switch p.Want {
+	case mixture.Push:
+		return pushedAfter(p, receipts, v)
+	case mixture.Dead:
+		return a.told(p, event.TokenDead)
+	case mixture.Expired:
+		return a.told(p, event.Expired) || pushedAfter(p, receipts, nil)
+	case mixture.Garbage:
+		return a.dead[string(p.Key)] > 0
+	}
+	return true
+}
+
+func pushedAfter(p *published, receipts Receipts, v *Verdict) bool {
+	times := receipts(p.Token)
+	i, _ := slices.BinarySearchFunc(times, p.at, time.Time.Compare)
+	if i == len(times) {
+		return false
+	}
+	if v != nil {
+		v.Latencies = append(v.Latencies, times[i].Sub(p.at))
+		if times[i].After(v.Last) {
+			v.Last = times[i]
+		}
+	}
+	return true
+}
+
+func (a *Audit) told(p *published, outcome event.Outcome) bool {
+	return slices.ContainsFunc(a.feedback[p.Device], func(f event.Feedback) bool {
+		return f.Outcome == outcome && !f.ObservedAt.Before(p.at.Truncate(time.Millisecond))
+	})
+}

@@ -9,7 +9,7 @@ import (
 )
 
 // units are what a number can be counted in. A duration carries its unit in its value.
-var units = regexp.MustCompile(`(?i)per second|bytes|pushes|wakes|event ids|partitions|replicas|connections|streams|entries|records|MiB|MB|devices|messages|files|tries|requests|percent|dimensions|days`)
+var units = regexp.MustCompile(`(?i)per second|bytes|pushes|wakes|event ids|partitions|replicas|connections|streams|entries|records|MiB|MB|devices|messages|files|tries|port|requests|percent|dimensions|days`)
 
 func TestEverySettingIsExplainedWithItsUnit(t *testing.T) {
 	t.Parallel()

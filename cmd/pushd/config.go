@@ -7,7 +7,9 @@ import (
 	"github.com/alecthomas/kong"
 
 	"pushd/dispatcher"
+	"pushd/providers/apns"
 	"pushd/queue"
+	"pushd/queue/event"
 	"pushd/store"
 )
 
@@ -18,20 +20,45 @@ import (
 // Secrets are never settings: a setting names the file that holds one.
 type Config struct {
 	Kafka      queue.Config      `embed:"" prefix:"kafka."`
+	Feedback   FeedbackConfig    `embed:"" prefix:"kafka."`
 	Store      store.Config      `embed:"" prefix:"store."`
 	Engine     dispatcher.Config `embed:""` // merge., dedupe., rates.
 	TenantsDir string            `name:"tenants_dir" help:"Directory of the tenants' files: one YAML file for each customer, which names its credentials." default:"tenants" placeholder:"DIR"`
+	APNs       apns.Config       `embed:"" prefix:"providers.apns."`
 	Admin      AdminConfig       `embed:"" prefix:"admin."`
 	Log        LogConfig         `embed:"" prefix:"log."`
+}
+
+// FeedbackConfig says what the publishers of events are told, and where.
+type FeedbackConfig struct {
+	Topic    string `name:"feedback_topic" help:"Topic of feedback: dead tokens, expired wakes, refused credentials." default:"pushd.feedback"`
+	Dead     string `name:"dead_topic" help:"Topic of dead letters: events that cannot be understood, with the reason." default:"pushd.dead"`
+	Accepted bool   `name:"feedback_accepted" help:"Publish feedback for accepted pushes too: as many messages as pushes." default:"false"`
+}
+
+// validate returns all faults, each beginning with the key it is about. events is the topic of the events.
+func (c FeedbackConfig) validate(events string) error {
+	var faults []error
+	for _, topic := range []struct{ key, name string }{{"feedback_topic", c.Topic}, {"dead_topic", c.Dead}} {
+		switch topic.name {
+		case "":
+			faults = append(faults, fmt.Errorf("%s: is empty", topic.key))
+		case events:
+			faults = append(faults, fmt.Errorf("%s: %q is the topic of the events too; pushd would read what it writes", topic.key, topic.name))
+		}
+	}
+	return errors.Join(faults...)
 }
 
 // DefaultConfig is what the tags say, and what has none.
 func DefaultConfig() Config {
 	return Config{
 		Kafka:      queue.DefaultConfig(),
+		Feedback:   FeedbackConfig{Topic: event.FeedbackTopic, Dead: event.DeadTopic},
 		Store:      store.DefaultConfig(),
 		Engine:     dispatcher.DefaultConfig(),
 		TenantsDir: "tenants",
+		APNs:       apns.DefaultConfig(),
 		Admin:      AdminConfig{Listen: "127.0.0.1:9464"},
 		Log:        LogConfig{Level: "info", Format: "text"},
 	}
@@ -40,9 +67,10 @@ func DefaultConfig() Config {
 // Validate returns the faults of all parts, each beginning with the key it is about.
 func (c Config) Validate() error {
 	return errors.Join(
-		under("kafka", c.Kafka.Validate()),
+		under("kafka", errors.Join(c.Kafka.Validate(), c.Feedback.validate(c.Kafka.Topic))),
 		under("store", c.Store.Validate()),
 		c.Engine.Validate(),
+		c.APNs.Validate(),
 		c.Admin.Validate(),
 		c.Log.Validate(),
 	)

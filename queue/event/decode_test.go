@@ -296,7 +296,7 @@ var (
 func TestDecodeAgreesWithTheOracleOnRandomRecords(t *testing.T) {
 	t.Parallel()
 	taken := 0
-	for seed := range uint64(30000) {
+	for seed := range uint64(8000) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		fields := bodyFields
 		if rng.IntN(2) == 0 {
@@ -325,7 +325,7 @@ func TestDecodeAgreesWithTheOracleOnRandomRecords(t *testing.T) {
 			taken++
 		}
 	}
-	if taken < 3000 || taken > 27000 {
-		t.Errorf("%d of 30000 random records are good: too one-sided to tell much", taken)
+	if taken < 800 || taken > 7200 {
+		t.Errorf("%d of 8000 random records are good: too one-sided to tell much", taken)
 	}
 }

@@ -10,7 +10,7 @@ import (
 func typicalFeedback() Feedback {
 	return Feedback{
 		Outcome: TokenDead, Tenant: "acme", Device: "6F9619FF-8B86-D011-B42D-00C04FC964FF", Provider: "apns",
-		TokenHash: "hmac:0123456789ab", Reason: "Unregistered", Status: 410,
+		TokenHash: "0123456789abcdef", Reason: "Unregistered", Status: 410,
 		ProviderTimestamp: time.Date(2026, 1, 2, 15, 4, 5, 678e6, time.UTC),
 		TokenRegisteredAt: time.Date(2025, 12, 1, 8, 0, 0, 0, time.UTC),
 		EventID:           "01JH8Z0Q4T9V6N3S5X7C2B1A0D", Attempts: 1,

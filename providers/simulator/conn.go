@@ -28,13 +28,13 @@ const (
 
 // conn is one HTTP/2 connection of a client.
 //
-//	handshake ──▶ open ──GOAWAY sent──▶ draining ──no stream left──▶ ended ──client closes, or linger──▶ closed
-//	                └──────────── protocol error: GOAWAY ───────────────▲
+//	handshake ──▶ open ──GOAWAY sent──▶ draining ──no stream left──▶ ended ──client closes, or linger over──▶ closed
+//	                └─────────────── protocol error: GOAWAY ─────────────▲
 type conn struct {
 	srv     *server
 	id      uint64
-	raw     net.Conn
-	tls     *tls.Conn
+	raw     net.Conn // TCP
+	secured net.Conn // TLS over raw; set by open, as is session
 	conduct Conduct
 	session session
 	cutOnce sync.Once
@@ -102,6 +102,11 @@ func (c *conn) serve() {
 		return
 	}
 	c.srv.stats.opened.Add(1)
+	c.run()
+}
+
+// run serves an opened connection to its end.
+func (c *conn) run() {
 	c.greet()
 	if c.conduct.Deaf {
 		<-c.closed
@@ -127,26 +132,32 @@ func (c *conn) handshake() bool {
 			return nil, errors.New("conduct: no handshake")
 		}}
 	}
-	c.tls = tls.Server(under, config)
+	secured := tls.Server(under, config)
 	ctx, cancel := context.WithTimeout(context.Background(), handshakeTimeout)
 	defer cancel()
-	if err := c.tls.HandshakeContext(ctx); err != nil {
+	if err := secured.HandshakeContext(ctx); err != nil {
 		return false
 	}
-	state := c.tls.ConnectionState()
+	state := secured.ConnectionState()
 	if state.NegotiatedProtocol != "h2" {
 		return false // a client that does not ask for HTTP/2 by ALPN
 	}
+	c.open(secured, state)
+	return true
+}
+
+// open makes what a connection needs after its handshake.
+func (c *conn) open(secured net.Conn, state tls.ConnectionState) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.secured = secured
 	c.session = c.srv.session(c.id, state)
-	c.in = bufio.NewReaderSize(c.tls, maxFrame)
+	c.in = bufio.NewReaderSize(secured, maxFrame)
 	c.framer = http2.NewFramer(&c.out, c.in)
 	c.framer.SetReuseFrames()
 	c.framer.SetMaxReadFrameSize(maxFrame)
 	c.decoder = hpack.NewDecoder(4096, c.field)
 	c.decoder.SetMaxStringLength(maxBlock)
-	return true
 }
 
 // greet sends the server's SETTINGS, and widens the connection's window.
@@ -376,9 +387,10 @@ func (c *conn) finish() {
 	}
 	c.flush()
 	c.ended = true
-	_ = c.tls.CloseWrite() // fails where the connection is gone already
-	if tcp, ok := c.raw.(*net.TCPConn); ok {
-		_ = tcp.CloseWrite()
+	for _, side := range []net.Conn{c.secured, c.raw} { // TLS's close_notify first, then TCP's FIN
+		if half, ok := side.(interface{ CloseWrite() error }); ok {
+			_ = half.CloseWrite() // fails where the connection is gone already
+		}
 	}
 	_ = c.raw.SetReadDeadline(time.Now().Add(linger))
 }
@@ -405,7 +417,7 @@ func (c *conn) flush() {
 	}
 	if !c.ended {
 		_ = c.raw.SetWriteDeadline(time.Now().Add(writeTimeout))
-		if _, err := c.tls.Write(c.out); err != nil {
+		if _, err := c.secured.Write(c.out); err != nil {
 			c.cut() // the reader sees it
 		}
 	}

@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -235,7 +236,7 @@ func (c *conn) respond(st *stream) {
 		block = appendField(block, "retry-after", a.RetryAfter)
 	}
 	if n := c.conduct.HeaderPadding; n > 0 {
-		block = appendField(block, "x-padding", string(make([]byte, n)))
+		block = appendField(block, "x-padding", strings.Repeat("x", n))
 	}
 	c.block = block
 	c.writeHeaders(st.id, block, len(st.reply) == 0)

@@ -74,18 +74,18 @@ func TestParseDeadLetterRefusesWhatItDidNotWrite(t *testing.T) {
 	if _, ok := ParseDeadLetter(nil); ok {
 		t.Error("no headers are a dead letter")
 	}
-	for key, value := range map[string]string{
-		deadVersion: "2", deadReason: "", deadTopic: "", deadPartition: "-1", deadOffset: "9223372036854775808",
-		deadFirstSeen: "yesterday",
+	for _, wrong := range [][2]string{
+		{deadVersion, "2"}, {deadReason, ""}, {deadTopic, ""}, {deadPartition, "-1"}, {deadPartition, "2147483648"},
+		{deadOffset, "-1"}, {deadOffset, "9223372036854775808"}, {deadFirstSeen, "yesterday"},
 	} {
 		bad := append([]Header{}, good...)
 		for i := range bad {
-			if bad[i].Key == key {
-				bad[i].Value = []byte(value)
+			if bad[i].Key == wrong[0] {
+				bad[i].Value = []byte(wrong[1])
 			}
 		}
 		if d, ok := ParseDeadLetter(bad); ok {
-			t.Errorf("%s: %q is taken: %+v", key, value, d)
+			t.Errorf("%q is taken: %+v", wrong, d)
 		}
 	}
 }

@@ -62,6 +62,23 @@ func TestEveryBoundIsReachedAndNotPassed(t *testing.T) {
 	}
 }
 
+func TestNestingIsCountedFromTheOutsideNotInAll(t *testing.T) {
+	t.Parallel()
+	if _, err := Decode(nil, wakeWith("unknown", `[`+strings.Repeat(`{"a":[]},{},`, 100)+`0]`), nil, goldenTime); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWhatIsNoUnicodeIsRefusedWhereverItStands(t *testing.T) {
+	t.Parallel()
+	for _, half := range []string{`\ud83d`, `\ud83dx`, `\ud83d\n`, `\ud83d\u0041`, `\ud83d\ud83d`, `\ude42`, `\ude42\ud83d`, `\uD83D\u12`, "\xff", "\xed\xa0\x80"} {
+		for _, value := range [][]byte{wakeWith("id", `"`+half+`"`), wakeWith("unknown", `["`+half+`"]`), wakeWith("payload", `{"`+half+`":0}`)} {
+			_, err := Decode(nil, value, nil, goldenTime)
+			checkError(t, string(value), err, BadUTF8, "")
+		}
+	}
+}
+
 func TestTheKeyIsBoundedAsTenantAndDeviceAre(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("t", MaxTenant) + "/" + strings.Repeat("é", MaxDevice/2) + "x"
@@ -153,7 +170,7 @@ func TestTheRecordsTimeStandsInOnlyForATimeThatIsMissing(t *testing.T) {
 		}
 	}
 	for _, raw := range []string{`""`, `"0001-01-01T00:00:00Z"`, `"1969-12-31T23:59:59Z"`, `"9999-12-31T23:59:59-01:00"`,
-		`"2026-02-29T00:00:00Z"`, `"2026-01-02 15:04:05Z"`, `"2026-01-02T15:04:05,5Z"`, `"2026-01-02T24:00:00Z"`, `"2026-01-02T5:04:05Z"`, `"2026-01-02T15:04:05+24:00"`, `"2026-01-02T15:04:05+00:60"`, `"now"`} {
+		`"2026-02-29T00:00:00Z"`, `"2026-01-02 15:04:05Z"`, `"2026-01-02T15:04:05,5Z"`, `"2026-01-02T24:00:00Z"`, `"2026-01-02T5:04:05Z"`, `"2026-01-02T5:04:05.5Z"`, `"2026-01-02T15:04:05+24:00"`, `"2026-01-02T15:04:05+00:60"`, `"now"`} {
 		_, err := Decode(nil, wakeWith("time", raw), nil, recordTime)
 		checkError(t, raw, err, BadField, "time")
 	}

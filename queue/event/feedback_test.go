@@ -43,6 +43,18 @@ func TestFeedbackIsAppendedBehindWhatIsThere(t *testing.T) {
 	}
 }
 
+func TestTimesAreWrittenInUTC(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 1, 2, 15, 4, 5, 6e6, time.FixedZone("east", 3600))
+	f := Feedback{Outcome: Accepted, Tenant: "a", Device: "d", ObservedAt: at}
+	_, value := Encode(&Event{Type: Forget, Tenant: "a", Device: "d", Time: at})
+	for _, text := range []string{string(f.AppendJSON(nil)), string(value)} {
+		if !strings.Contains(text, `"2026-01-02T14:04:05.006Z"`) {
+			t.Error(text)
+		}
+	}
+}
+
 func TestFeedbackCannotBeBrokenByWhatADeviceOrAProviderSays(t *testing.T) {
 	t.Parallel()
 	evil := "\",\"outcome\":\"accepted\",\n\r\t\x00\x1b\\\u2028\xff</script>"

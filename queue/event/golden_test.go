@@ -62,7 +62,7 @@ func (g *golden) headers() []Header {
 // data is the JSON that the schema speaks of: the value, or the data of a CloudEvent with the type that the CloudEvent says.
 func (g *golden) data(t *testing.T) []byte {
 	data, ceType := g.value(), g.Headers["ce_type"]
-	if strings.HasPrefix(strings.ToLower(g.Headers["content-type"]), "application/cloudevents+json") {
+	if strings.Contains(strings.ToLower(g.Headers["content-type"]), "application/cloudevents+json") {
 		var envelope struct {
 			Type string
 			Data json.RawMessage

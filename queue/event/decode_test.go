@@ -2,6 +2,7 @@ package event
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -69,6 +70,23 @@ func TestNestingIsCountedFromTheOutsideNotInAll(t *testing.T) {
 	}
 }
 
+func TestJSONIsTakenAsEncodingJSONTakesIt(t *testing.T) {
+	t.Parallel()
+	for _, raw := range []string{`0`, `-0`, `01`, `-`, `+1`, `.5`, `1.`, `1.5`, `1e`, `1e+`, `1E-07`, `1e5.5`, `0x1`, `NaN`, `true`, `tru`,
+		`truex`, `True`, `null`, `nul`, `"`, `"a`, `"\`, `"\"`, `"\"\\\/\b\f\n\r\t\u00e9"`, `"\x"`, `"\u12"`, `"\u12g4"`, `"\u12G4"`,
+		"\"\t\"", `'a'`, `[`, `[]`, `[,]`, `[1,]`, `[1 2]`, `[1}`, `{`, `{}`, `{,}`, `{"a"}`, `{"a":}`, `{"a":1,}`, `{"a":1 "b":2}`,
+		`{a:1}`, `{1:1}`, `{"a" : [ 1 , { } ] }`, ``, ` `, `1 1`, `//`, "\x00", "\ufeff1", "\u00a01", "\f1", "\r\n\t 1"} {
+		for _, value := range [][]byte{wakeWith("unknown", raw), []byte(raw), wakeWith("id", `"i"`+raw)} {
+			_, err := Decode([]byte("acme/d"), value, nil, goldenTime)
+			if isJSON := json.Valid(value); isJSON == (ReasonOf(err) == BadJSON) && bytes.HasPrefix(value, []byte("{")) {
+				t.Errorf("%s: %v, encoding/json says %v", value, err, isJSON)
+			} else if err == nil && !isJSON {
+				t.Errorf("%s is taken", value)
+			}
+		}
+	}
+}
+
 func TestWhatIsNoUnicodeIsRefusedWhereverItStands(t *testing.T) {
 	t.Parallel()
 	for _, half := range []string{`\ud83d`, `\ud83dx`, `\ud83d\n`, `\ud83d\u0041`, `\ud83d\ud83d`, `\ude42`, `\ude42\ud83d`, `\uD83D\u12`, "\xff", "\xed\xa0\x80"} {
@@ -105,7 +123,7 @@ func TestARecordWithTooManyHeadersIsRefused(t *testing.T) {
 func TestControlCharactersAreRefusedInEveryText(t *testing.T) {
 	t.Parallel()
 	for _, field := range []string{"id", "tenant", "device", "token", "push_magic", "topic", "reason", "push_type", "priority", "provider"} {
-		for _, evil := range []string{`\r`, `\n`, `\u0000`, `\u001b`, `\u007f`, `\u0085`, "\u009f", "\x7f"} {
+		for _, evil := range []string{`\r`, `\n`, `\b`, `\f`, `\t`, `\u0000`, `\u001b`, `\u007f`, `\u0085`, "\u009f", "\x7f"} {
 			value := wakeWith(field, `"00`+evil+`00"`)
 			_, err := Decode(nil, value, nil, goldenTime)
 			checkError(t, string(value), err, BadField, field)

@@ -26,6 +26,7 @@ type Receipt struct {
 }
 
 // Account is what a server can testify: which tokens it accepted pushes for, when, and how often it gave each answer.
+// A push counts as accepted when the server has decided so, whether or not its answer reached the client.
 // Several servers may share one. It is safe for concurrent use.
 //
 // It is bounded: 16 receipts are kept of a token, and DefaultMaxTokens tokens; what is beyond is counted, not kept.

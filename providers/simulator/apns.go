@@ -146,9 +146,10 @@ func (s *apnsSession) answer(st *stream) Answer {
 	if a.Status != http.StatusOK {
 		st.reply = appendReason(st.reply, a.Reason, a.Timestamp)
 	}
-	st.apnsID = st.header.values[fieldAPNsID]
-	if !validUUID(st.apnsID) {
-		st.apnsID = newUUID()
+	if id := st.header.values[fieldAPNsID]; validUUID(id) {
+		st.apnsID = append(st.apnsID, id...)
+	} else {
+		st.apnsID = appendUUID(st.apnsID)
 	}
 	return a
 }

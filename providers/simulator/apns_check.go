@@ -220,28 +220,21 @@ func validUUID(s string) bool {
 	return true
 }
 
-// newUUID makes the apns-id of a push that came without: a random UUID, not a secret.
-func newUUID() string {
+// appendUUID makes the apns-id of a push that came without: a random UUID, not a secret.
+func appendUUID(b []byte) []byte {
+	const form = "xxxxxxxx-xxxx-4xxx-8xxx-xxxxxxxxxxxx"
 	const digits = "0123456789ABCDEF" // APNs answers in upper case
-	var b [36]byte
-	hi, lo := rand.Uint64(), rand.Uint64()
-	for i := range b {
-		switch i {
-		case 8, 13, 18, 23:
-			b[i] = '-'
-			continue
-		case 14:
-			b[i] = '4'
-			continue
-		case 19:
-			b[i] = "89AB"[lo&3]
-		case 20:
-			hi = lo >> 2 // the first word is used up
-			b[i] = digits[hi&15]
-		default:
-			b[i] = digits[hi&15]
+	bits, left := rand.Uint64(), 16
+	for _, c := range []byte(form) {
+		if c == 'x' {
+			if left == 0 {
+				bits, left = rand.Uint64(), 16
+			}
+			c = digits[bits&15]
+			bits >>= 4
+			left--
 		}
-		hi >>= 4
+		b = append(b, c)
 	}
-	return string(b[:])
+	return b
 }

@@ -215,7 +215,7 @@ func (c *conn) readFrame() error {
 	}
 	frame, err := c.framer.ReadFrame()
 	if err != nil {
-		return c.onReadError(err)
+		return err
 	}
 	switch f := frame.(type) {
 	case *http2.DataFrame:
@@ -245,21 +245,6 @@ func (c *conn) frameBuffered() bool {
 	}
 	h, _ := c.in.Peek(3) // within what is buffered: no error
 	return c.in.Buffered() >= 9+(int(h[0])<<16|int(h[1])<<8|int(h[2]))
-}
-
-// onReadError turns a stream error into RST_STREAM; others end the connection.
-func (c *conn) onReadError(err error) error {
-	var se http2.StreamError
-	if !errors.As(err, &se) {
-		return err
-	}
-	if se.StreamID > c.lastID {
-		return http2.ConnectionError(http2.ErrCodeProtocol) // the frame that was to open it cannot be decoded
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.reset(se.StreamID, se.Code)
-	return nil
 }
 
 func (c *conn) onSettings(f *http2.SettingsFrame) error {
@@ -355,12 +340,15 @@ func (c *conn) end(err error) {
 	}
 	code := http2.ErrCodeNo
 	var ce http2.ConnectionError
+	var se http2.StreamError
 	var tooMany *goAwayError
 	switch {
 	case errors.As(err, &tooMany):
 		c.written(c.framer.WriteGoAway(c.lastID, tooMany.Code, []byte(tooMany.Debug)))
 	case errors.As(err, &ce):
 		code = http2.ErrCode(ce)
+	case errors.As(err, &se):
+		code = se.Code // the frame is lost, and with it perhaps HPACK's state: RFC 9113, section 5.4.2, allows to end the connection
 	case errors.Is(err, http2.ErrFrameTooLarge):
 		code = http2.ErrCodeFrameSize
 	default: // the client left, or the network did

@@ -238,6 +238,12 @@ func TestProtocolErrorsEndTheConnection(t *testing.T) {
 		{"DATA on an idle stream", func(c *rawClient) { c.ok(c.WriteData(1, true, nil)) }, http2.ErrCodeProtocol},
 		{"RST_STREAM on an idle stream", func(c *rawClient) { c.ok(c.WriteRSTStream(1, 0)) }, http2.ErrCodeProtocol},
 		{"WINDOW_UPDATE on an idle stream", func(c *rawClient) { c.ok(c.WriteWindowUpdate(1, 1)) }, http2.ErrCodeProtocol},
+		{"WINDOW_UPDATE of 0 on a stream", func(c *rawClient) {
+			c.ok(c.WriteWindowUpdate(c.push(mdmBody, mdmFields("aa")...), 0))
+		}, http2.ErrCodeProtocol},
+		{"padding longer than the frame", func(c *rawClient) {
+			c.ok(c.WriteRawFrame(http2.FrameHeaders, http2.FlagHeadersPadded|http2.FlagHeadersEndHeaders, 1, []byte{200, 0x82}))
+		}, http2.ErrCodeProtocol},
 		{"window above 2^31-1", func(c *rawClient) { c.ok(c.WriteWindowUpdate(0, 1<<31-1)) }, http2.ErrCodeFlowControl},
 		{"initial window above 2^31-1", func(c *rawClient) {
 			c.ok(c.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 31}))

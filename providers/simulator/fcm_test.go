@@ -325,3 +325,31 @@ func TestFCMEndsAConnectionOfMoreThan100Streams(t *testing.T) {
 	}
 	c.awaitEnd()
 }
+
+func FuzzParseMessageReadsWhatEncodingJSONReads(f *testing.F) {
+	f.Add([]byte(wakeMessage("abc")))
+	f.Add([]byte(`{"message" : {"token":"a\u0062","data":{"k\"":"v\\"},"android":{"ttl":"1.5s","direct_boot_ok":false}} ,"validate_only":true}`))
+	f.Add([]byte(`{"message":{"token":"a","notification":{"title":"}]\"","x":[1,{"y":[]}]}}}`))
+	f.Add([]byte(` [1, 2] `))
+	f.Add([]byte(`{}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		m, refused := parseMessage(body)
+		if refused != nil {
+			var b errorBody
+			if err := json.Unmarshal(refused.append(nil), &b); err != nil {
+				t.Fatalf("the error is no JSON: %v", err)
+			}
+			return
+		}
+		var want struct {
+			Message map[string]json.RawMessage
+		}
+		var token string
+		if err := json.Unmarshal(body, &want); err != nil {
+			t.Fatalf("accepted what encoding/json refuses: %v", err)
+		}
+		if err := json.Unmarshal(want.Message["token"], &token); err != nil || token != m.token {
+			t.Fatalf("token %q, want %q (%v)", m.token, token, err)
+		}
+	})
+}

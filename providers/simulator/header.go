@@ -138,13 +138,13 @@ func appendStatus(block []byte, status int) []byte {
 }
 
 // appendField encodes a literal without indexing and without Huffman coding (RFC 7541, section 6.2.2).
-func appendField(block []byte, name, value string) []byte {
+func appendField[T string | []byte](block []byte, name string, value T) []byte {
 	block = append(block, 0)
 	block = appendString(block, name)
 	return appendString(block, value)
 }
 
-func appendString(block []byte, s string) []byte {
+func appendString[T string | []byte](block []byte, s T) []byte {
 	const prefix = 1<<7 - 1
 	n := len(s)
 	if n < prefix {

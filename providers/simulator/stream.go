@@ -20,7 +20,7 @@ type stream struct {
 	received   time.Time
 
 	answer     Answer
-	apnsID     string // to be sent with the answer
+	apnsID     []byte // to be sent with the answer
 	reply      []byte // body of the answer
 	rest       []byte // of reply, not yet sent
 	sendWindow int64
@@ -222,7 +222,7 @@ func (c *conn) carryOut(st *stream) {
 func (c *conn) respond(st *stream) {
 	a := &st.answer
 	block := appendStatus(c.block[:0], a.Status)
-	if st.apnsID != "" {
+	if len(st.apnsID) > 0 {
 		block = appendField(block, "apns-id", st.apnsID)
 	}
 	switch {
@@ -357,13 +357,15 @@ func (c *conn) enforcedLimit() uint32 {
 }
 
 func (c *conn) newStream(id uint32) *stream {
-	st := &stream{}
+	var st *stream
 	if n := len(c.free); n > 0 {
 		st = c.free[n-1]
 		c.free = c.free[:n-1]
+	} else {
+		st = &stream{}
 	}
 	*st = stream{
-		id: id, body: st.body[:0], reply: st.reply[:0],
+		id: id, body: st.body[:0], reply: st.reply[:0], apnsID: st.apnsID[:0],
 		recvWindow: defaultWindow, sendWindow: c.peerWindow,
 	}
 	return st

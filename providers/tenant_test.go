@@ -376,7 +376,7 @@ func TestCredentialIDChangesWithTheCredentialAndOnlyThen(t *testing.T) {
 		return f.load().APNs.ID
 	}
 	first, renewed := validCertificate(t, key, topic), validCertificate(t, key, topic)
-	if id(first) != id(first) {
+	if again := id(first); again != id(first) {
 		t.Error("the same certificate has two IDs")
 	}
 	if id(first) == id(renewed) {

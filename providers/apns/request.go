@@ -1,0 +1,117 @@
+package apns
+
+import (
+	"encoding/json"
+	"unicode/utf8"
+
+	"pushd/providers"
+)
+
+// Push types that pushd treats apart from the others.
+const (
+	pushTypeMDM        = "mdm"
+	pushTypeBackground = "background"
+)
+
+const (
+	priorityNow    = 10 // deliver at once
+	priorityGentle = 5  // mind the device's battery; the only one that background pushes may have
+)
+
+// maxHeader bounds a topic or a push type, in bytes.
+const maxHeader = 255
+
+// request is a push as APNs takes it: POST /3/device/<token>.
+type request struct {
+	token      string
+	topic      string // apns-topic
+	pushType   string // apns-push-type
+	priority   int    // apns-priority
+	expiration int64  // apns-expiration, seconds since 1970; above 0, for 0 means "do not store" and pushd never means that
+	body       []byte
+}
+
+// newRequest makes the request of a push of a credential with that topic. It refuses what would not make an HTTP request
+// at all, or one that no device obeys; the reason is one of few words. Everything else is APNs' to judge.
+func newRequest(p *providers.Push, topic string) (request, string) {
+	r := request{
+		token:      p.Token,
+		topic:      p.Topic,
+		pushType:   p.PushType,
+		priority:   priorityNow,
+		expiration: max(p.Expires.Unix(), 1),
+		body:       p.Payload,
+	}
+	if r.topic == "" {
+		r.topic = topic
+	}
+	if r.pushType == "" {
+		r.pushType = pushTypeMDM
+	}
+	if r.pushType == pushTypeBackground {
+		r.priority = priorityGentle
+	}
+	switch {
+	case !isHex(r.token):
+		return r, "invalid: token"
+	case !isHeader(r.topic):
+		return r, "invalid: topic"
+	case !isHeader(r.pushType):
+		return r, "invalid: push type"
+	case r.body != nil:
+		return r, ""
+	case r.pushType != pushTypeMDM:
+		return r, "invalid: payload"
+	case p.PushMagic == "" || !utf8.ValidString(p.PushMagic):
+		return r, "invalid: push magic"
+	}
+	r.body = appendMDM(make([]byte, 0, len(p.PushMagic)+len(`{"mdm":""}`)), p.PushMagic)
+	return r, ""
+}
+
+// appendMDM appends the payload of an MDM push, which holds the push magic and no other key. The magic comes from a
+// device, so it is encoded, never pasted.
+func appendMDM(b []byte, magic string) []byte {
+	b = append(b, `{"mdm":`...)
+	if plain(magic) {
+		b = append(append(append(b, '"'), magic...), '"')
+	} else {
+		encoded, err := json.Marshal(magic)
+		if err != nil {
+			panic("apns: a string that cannot be encoded: " + err.Error())
+		}
+		b = append(b, encoded...)
+	}
+	return append(b, '}')
+}
+
+// plain says whether s stands in JSON as it is.
+func plain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
+}
+
+func isHex(s string) bool {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case '0' <= c && c <= '9', 'a' <= c && c <= 'f', 'A' <= c && c <= 'F':
+		default:
+			return false
+		}
+	}
+	return s != ""
+}
+
+// isHeader says whether s may be the value of a header: printable ASCII without blanks, not too long.
+func isHeader(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= maxHeader
+}

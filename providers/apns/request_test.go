@@ -1,0 +1,97 @@
+package apns
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"pushd/providers"
+)
+
+const ownTopic = "com.apple.mgmt.External.acme"
+
+func TestRequestsCarryWhatAppleAsksFor(t *testing.T) {
+	t.Parallel()
+	expires := time.Unix(1_800_000_000, 999)
+	payload := []byte(`{"aps":{"content-available":1}}`)
+	for name, row := range map[string]struct {
+		push providers.Push
+		want request
+	}{
+		"mdm": {
+			providers.Push{Token: "00AAff", PushMagic: "m", Expires: expires},
+			request{token: "00AAff", topic: ownTopic, pushType: "mdm", priority: 10, expiration: 1_800_000_000, body: []byte(`{"mdm":"m"}`)},
+		},
+		"mdm is never gentle": {
+			providers.Push{Token: "00", PushMagic: "m", PushType: "mdm", Urgent: false, Expires: expires},
+			request{token: "00", topic: ownTopic, pushType: "mdm", priority: 10, expiration: 1_800_000_000, body: []byte(`{"mdm":"m"}`)},
+		},
+		"background": {
+			providers.Push{Token: "00", Topic: "com.example", PushType: "background", Payload: payload, Urgent: true, Expires: expires},
+			request{token: "00", topic: "com.example", pushType: "background", priority: 5, expiration: 1_800_000_000, body: payload},
+		},
+		"alert": {
+			providers.Push{Token: "00", Topic: "com.example", PushType: "alert", Payload: payload, Expires: expires},
+			request{token: "00", topic: "com.example", pushType: "alert", priority: 10, expiration: 1_800_000_000, body: payload},
+		},
+		"a payload replaces the built one": {
+			providers.Push{Token: "00", PushMagic: "m", Payload: []byte(`{"mdm":"other"}`), Expires: expires},
+			request{token: "00", topic: ownTopic, pushType: "mdm", priority: 10, expiration: 1_800_000_000, body: []byte(`{"mdm":"other"}`)},
+		},
+		"an expiry before 1970 is still one": {
+			providers.Push{Token: "00", PushMagic: "m", Expires: time.Unix(-5, 0)},
+			request{token: "00", topic: ownTopic, pushType: "mdm", priority: 10, expiration: 1, body: []byte(`{"mdm":"m"}`)},
+		},
+	} {
+		got, fault := newRequest(&row.push, ownTopic)
+		gotText, wantText := got, row.want
+		gotText.body, wantText.body = nil, nil
+		if fault != "" || string(got.body) != string(row.want.body) || !equal(gotText, wantText) {
+			t.Errorf("%s: %q %+v %s, want %+v %s", name, fault, gotText, got.body, wantText, row.want.body)
+		}
+	}
+}
+
+func equal(a, b request) bool {
+	return a.token == b.token && a.topic == b.topic && a.pushType == b.pushType && a.priority == b.priority && a.expiration == b.expiration
+}
+
+func TestRequestsAreRefusedThatNoServerShouldSee(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		push providers.Push
+		want string
+	}{
+		{providers.Push{PushMagic: "m"}, "invalid: token"},
+		{providers.Push{Token: "00/../x", PushMagic: "m"}, "invalid: token"},
+		{providers.Push{Token: "00\r\nx: y", PushMagic: "m"}, "invalid: token"},
+		{providers.Push{Token: "０", PushMagic: "m"}, "invalid: token"},
+		{providers.Push{Token: "00"}, "invalid: push magic"},
+		{providers.Push{Token: "00", PushMagic: "a\xffb"}, "invalid: push magic"},
+		{providers.Push{Token: "00", PushMagic: "m", Topic: "a\r\nx: y"}, "invalid: topic"},
+		{providers.Push{Token: "00", PushMagic: "m", Topic: strings.Repeat("x", 256)}, "invalid: topic"},
+		{providers.Push{Token: "00", PushMagic: "m", PushType: "m dm"}, "invalid: push type"},
+		{providers.Push{Token: "00", PushType: "alert"}, "invalid: payload"},
+	} {
+		if _, fault := newRequest(&row.push, ownTopic); fault != row.want {
+			t.Errorf("%+v: %q, want %q", row.push, fault, row.want)
+		}
+	}
+}
+
+func FuzzPushMagicIsEncodedNeverPasted(f *testing.F) {
+	for _, seed := range []string{"m", `"}`, `","aps":{}`, `\`, "\x00", "é", "<&>", "\u2028"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, magic string) {
+		r, fault := newRequest(&providers.Push{Token: "00", PushMagic: magic}, ownTopic)
+		if fault != "" {
+			return
+		}
+		var fields map[string]string
+		if err := json.Unmarshal(r.body, &fields); err != nil || len(fields) != 1 || fields["mdm"] != magic {
+			t.Errorf("magic %q makes %s: %v", magic, r.body, err)
+		}
+	})
+}

@@ -1,0 +1,236 @@
+package apns
+
+import (
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+
+	"pushd/providers"
+	"pushd/providers/conformance"
+	"pushd/providers/simulator"
+)
+
+// send sends n pushes and returns their answers.
+func send(t *testing.T, sender providers.Sender, pushes ...providers.Push) map[any]providers.Result {
+	t.Helper()
+	inbox := conformance.NewInbox()
+	sender.Send(pushes, inbox.Done)
+	return inbox.Wait(t, len(pushes))
+}
+
+func pushes(n int) []providers.Push {
+	all := make([]providers.Push, n)
+	for i := range all {
+		all[i] = push(i)
+	}
+	return all
+}
+
+// tokenCredential is that of a key the server knows.
+func tokenCredential(t *testing.T) (*providers.APNsCredential, simulator.ProviderKey) {
+	t.Helper()
+	key, err := simulator.NewProviderKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	credential, err := providers.NewAPNsKey(key.PEM, key.KeyID, key.TeamID, "com.example.agent")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return credential, key
+}
+
+func alert(number int) providers.Push {
+	p := push(number)
+	p.PushType, p.Payload = "alert", []byte(`{"aps":{"alert":"<hi>"}}`)
+	return p
+}
+
+// valueOf is what a gauge or counter says, or how much a histogram counted.
+func valueOf(t *testing.T, metric prometheus.Metric) float64 {
+	t.Helper()
+	var m dto.Metric
+	if err := metric.Write(&m); err != nil {
+		t.Fatal(err)
+	}
+	return m.GetGauge().GetValue() + m.GetCounter().GetValue() + float64(m.GetHistogram().GetSampleCount())
+}
+
+func TestServerSeesWhatThePushSays(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var seen []simulator.Request
+	s := start(t, simulator.APNsConfig{Answer: func(r simulator.Request) simulator.Answer {
+		mu.Lock()
+		defer mu.Unlock()
+		r.Payload = append([]byte(nil), r.Payload...)
+		seen = append(seen, r)
+		return simulator.Answer{}
+	}})
+	if got := send(t, s.Sender(t, "acme"), push(1))[1]; got.Outcome != providers.Accepted {
+		t.Fatalf("%+v", got)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	r := seen[0]
+	if len(seen) != 1 || r.Token != push(1).Token || r.Topic != mdmTopic+"acme" || r.PushType != "mdm" || r.Priority != "10" ||
+		string(r.Payload) != "{\"mdm\":\"magic-\\\"\\\\\u00e9\"}" {
+		t.Errorf("%d requests, %+v with %s", len(seen), r, r.Payload)
+	}
+}
+
+// With token authentication APNs allows one stream until a push with a valid token was accepted. A client that does
+// not wait opens a connection for each push.
+func TestProviderTokenPushesWaitForTheFirstToBeAccepted(t *testing.T) {
+	t.Parallel()
+	credential, key := tokenCredential(t)
+	s := start(t, simulator.APNsConfig{Keys: []simulator.ProviderKey{key}, StrictStreams: true, Latency: time.Millisecond})
+	all := pushes(100)
+	for i := range all {
+		all[i] = alert(i)
+	}
+	for ref, result := range send(t, s.sender(t, credential), all...) {
+		if result.Outcome != providers.Accepted {
+			t.Errorf("push %v: %+v", ref, result)
+		}
+	}
+	if stats := s.Stats(); stats.RefusedStreams > 0 || stats.Opened > uint64(s.config.Connections) {
+		t.Errorf("%d streams were refused, %d connections opened", stats.RefusedStreams, stats.Opened)
+	}
+}
+
+func TestExpiredProviderTokenIsRenewedOnceAndThePushSentAgain(t *testing.T) {
+	t.Parallel()
+	credential, key := tokenCredential(t)
+	s := start(t, simulator.APNsConfig{Keys: []simulator.ProviderKey{key}, Answer: func(r simulator.Request) simulator.Answer {
+		if r.Attempt == 0 || r.Token == push(2).Token {
+			return simulator.Answer{Status: 403, Reason: "ExpiredProviderToken"}
+		}
+		return simulator.Answer{}
+	}})
+	refusal := providers.Result{Outcome: providers.Refused, Status: 403, Reason: "ExpiredProviderToken"}
+	sender := s.sender(t, credential)
+	token := sender.(*Sender).token
+	age := func() {
+		token.mu.Lock()
+		defer token.mu.Unlock()
+		token.signed = token.signed.Add(-30 * time.Minute)
+	}
+
+	refusal.Ref = 0
+	if got := send(t, sender, alert(0))[0]; got != refusal {
+		t.Errorf("with a fresh token: %+v", got)
+	}
+	age()
+	if got := send(t, sender, alert(1))[1]; got.Outcome != providers.Accepted {
+		t.Errorf("with an old token: %+v", got)
+	}
+	age()
+	refusal.Ref = 2
+	if got := send(t, sender, alert(2))[2]; got != refusal {
+		t.Errorf("with a renewed token that is refused again: %+v", got)
+	}
+}
+
+func TestTooManyTokenUpdatesFreezeTheSendersToken(t *testing.T) {
+	t.Parallel()
+	credential, key := tokenCredential(t)
+	s := start(t, simulator.APNsConfig{Keys: []simulator.ProviderKey{key}, Answer: func(simulator.Request) simulator.Answer {
+		return simulator.Answer{Status: 429, Reason: "TooManyProviderTokenUpdates"}
+	}})
+	sender := s.sender(t, credential)
+	if got := send(t, sender, alert(0))[0]; got.Outcome != providers.Later || got.Scope != providers.Credential {
+		t.Errorf("%+v", got)
+	}
+	if frozen := sender.(*Sender).token.frozen; time.Until(frozen) < 19*time.Minute {
+		t.Errorf("frozen until %v", frozen)
+	}
+}
+
+// A GOAWAY with the reason is all that a provider with the wrong certificate hears. It must not connect again and again
+// for a push, as apns2 does by itself.
+func TestWrongEnvironmentRefusesTheCredentialWithOneConnectionAPush(t *testing.T) {
+	t.Parallel()
+	s := start(t, simulator.APNsConfig{Environment: simulator.Production})
+	certificate, err := authority().PushCertificate(mdmTopic+"acme", simulator.PushOptions{Environment: simulator.Sandbox})
+	if err != nil {
+		t.Fatal(err)
+	}
+	credential, err := providers.NewAPNsCertificate(certificate.TLS, "", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sender := s.sender(t, credential)
+	for i := range 3 {
+		want := providers.Result{Ref: i, Outcome: providers.Refused, Reason: "BadCertificateEnvironment"}
+		if got := send(t, sender, push(i))[i]; got != want {
+			t.Errorf("%+v", got)
+		}
+	}
+	if n := s.Stats().Opened; n != 3 {
+		t.Errorf("%d connections for 3 pushes", n)
+	}
+	if n := valueOf(t, s.metrics.GoAways.WithLabelValues("apns", "BadCertificateEnvironment")); n != 3 {
+		t.Errorf("pushd_goaway_total counts %g", n)
+	}
+}
+
+func TestWhatIsNoRequestIsRejectedUnsent(t *testing.T) {
+	t.Parallel()
+	s := start(t, simulator.APNsConfig{})
+	bad, broken := push(0), push(1)
+	bad.Token = "../../3/device/00"
+	broken.Payload = []byte(`{"mdm":`)
+	results := send(t, s.Sender(t, "acme"), bad, broken)
+	if got := results[0]; got != (providers.Result{Ref: 0, Outcome: providers.Rejected, Reason: "invalid: token"}) {
+		t.Errorf("%+v", got)
+	}
+	if got := results[1]; got != (providers.Result{Ref: 1, Outcome: providers.Rejected, Reason: "invalid: payload"}) {
+		t.Errorf("%+v", got)
+	}
+	if n := s.Stats().Requests; n != 0 {
+		t.Errorf("the server saw %d requests", n)
+	}
+}
+
+func TestMetricsFollowTheConnections(t *testing.T) {
+	t.Parallel()
+	s := start(t, simulator.APNsConfig{})
+	sender := s.Sender(t, "acme")
+	send(t, sender, pushes(10)...)
+	open := s.metrics.Connections.WithLabelValues("apns", providers.Open)
+	if n := valueOf(t, open); n < 1 {
+		t.Errorf("%g connections are open", n)
+	}
+	if n := valueOf(t, s.metrics.SendDuration.WithLabelValues("apns").(prometheus.Metric)); n != 10 {
+		t.Errorf("%g durations of 10 pushes", n)
+	}
+	sender.Close()
+	for _, state := range []string{providers.Dialing, providers.Open, providers.Draining} {
+		if n := valueOf(t, s.metrics.Connections.WithLabelValues("apns", state)); n != 0 {
+			t.Errorf("%g connections are %s after Close", n, state)
+		}
+	}
+}
+
+func TestNewRefusesAConfigurationOrCredentialThatCannotWork(t *testing.T) {
+	t.Parallel()
+	credential, _ := tokenCredential(t)
+	logger := slog.New(slog.DiscardHandler)
+	if _, err := New(Config{}, credential, nil, logger); err == nil || !strings.Contains(err.Error(), "providers.apns.host") {
+		t.Errorf("an empty configuration: %v", err)
+	}
+	if _, err := New(DefaultConfig(), &providers.APNsCredential{}, nil, logger); err == nil {
+		t.Error("an empty credential is taken")
+	}
+	cfg := DefaultConfig()
+	cfg.Connection.RootCA = "missing.pem"
+	if _, err := New(cfg, credential, nil, logger); err == nil || !strings.Contains(err.Error(), "root_ca") {
+		t.Errorf("a missing root_ca: %v", err)
+	}
+}

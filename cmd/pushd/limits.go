@@ -47,15 +47,20 @@ func memoryNeed(cfg *Config) int64 {
 		int64(cfg.Store.CacheMB+cfg.Store.MemTableMB)<<20
 }
 
-// checkOpenFiles says whether the process may open as many files and connections as it will need. The Go runtime has
-// raised the soft limit to the hard one already.
-func checkOpenFiles(need uint64) error {
+// filesBeside is how many files are open beside the providers' connections: the ledger's, Kafka's, the admin listener's.
+const filesBeside = 512
+
+// checkOpenFiles says whether the process may open as many connections as the tenants can come to need, at the start and
+// not at the worst time. The Go runtime has raised the soft limit to the hard one already.
+func checkOpenFiles(cfg *Config, tenants int) error {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return fmt.Errorf("limit of open files: %w", err)
 	}
+	need := uint64(filesBeside + tenants*cfg.APNs.Connections)
 	if limit.Cur < need {
-		return fmt.Errorf("%d files and connections are needed and %d allowed; raise LimitNOFILE= of the unit or ulimit -n", need, limit.Cur)
+		return fmt.Errorf("%d tenants can need %d open files, and %d are allowed; raise LimitNOFILE= of the unit (ulimit -n) or lower providers.apns.connections",
+			tenants, need, limit.Cur)
 	}
 	return nil
 }

@@ -10,7 +10,7 @@ import (
 // Settings is the configuration as a command takes it: from flags, the environment, a file and the defaults, the earlier
 // going before the later. A command embeds it; when its Run is called, Config is complete and valid.
 type Settings struct {
-	ConfigFile string `name:"config" short:"c" help:"YAML file with the settings below. The environment goes before it, flags go before both." placeholder:"FILE"`
+	ConfigFile string `name:"config" short:"c" help:"YAML file with the settings below. The environment goes before it (PUSHD_MERGE_INTERVAL is --merge.interval), flags go before both." placeholder:"FILE"`
 	Config     `embed:""`
 
 	sources *sources // set while the command line is parsed

@@ -191,12 +191,15 @@ func (f *configFile) fault(node *yaml.Node, key, what string) {
 
 var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
 
-// syntaxFault turns an error of the YAML parser into a fault with its line.
+// syntaxFault turns an error of the YAML parser into a fault. The parser names the line where the construct began that it
+// could not end, counted from 0 or 1, and none for the first: the slip is there or just below.
 func (f *configFile) syntaxFault(err error) {
-	found := fault{where: f.path, what: "this is not YAML: " + err.Error()}
+	found := fault{where: f.path, line: 1, what: "this is not YAML, here or just below: " + err.Error()}
 	if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
-		found.line, _ = strconv.Atoi(m[1]) // no line: 0, which prints none
-		found.what = "this is not YAML: " + m[2]
+		if m[1] != "" {
+			found.line, _ = strconv.Atoi(m[1]) // the pattern has digits only
+		}
+		found.what = "this is not YAML, here or just below: " + m[2]
 	}
 	f.faults = append(f.faults, found)
 }

@@ -40,11 +40,15 @@ func (c Config) connect(topics ...string) (*connection, error) {
 	}
 	mechanism := c.SASL.mechanism()
 	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}
+	metadata := 5 * time.Second
+	if len(topics) > 0 {
+		metadata = 2 * time.Second // it costs little then, and says sooner that a partition has moved
+	}
 	transport := &kafka.Transport{
 		Dial:           dialer.DialContext,
 		DialTimeout:    dialTimeout,
 		IdleTimeout:    5 * time.Minute,
-		MetadataTTL:    5 * time.Second,
+		MetadataTTL:    metadata,
 		MetadataTopics: topics,
 		ClientID:       c.ClientID,
 		TLS:            tlsConfig,

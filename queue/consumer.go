@@ -22,6 +22,7 @@ import (
 //	Run            one for the process; joins, one generation after the other
 //	serve          one per generation, inside kafka-go's Generation.Start: as long as it runs, no next generation begins
 //	commit         one per generation; owns what was committed; ends before the last commit
+//	watch          one per generation; where this member leads the group, looks for new partitions
 //	fetch          one per partition; asks the broker, fills the pipe
 //	hand over      one per partition; empties the pipe into the owner; the only one that calls Take and Release
 type Consumer struct {
@@ -31,6 +32,7 @@ type Consumer struct {
 	log     *slog.Logger
 	metrics *consumerMetrics
 	trouble *complaints
+	leader  *leader
 
 	mu      sync.Mutex // guards what stands below
 	joined  bool       // a generation is being served
@@ -50,7 +52,7 @@ func NewConsumer(cfg Config, assign func(context.Context, Assignment) (Owner, er
 	metrics := newConsumerMetrics(reg)
 	return &Consumer{
 		cfg: cfg, assign: assign, conn: conn, log: log,
-		metrics: metrics, trouble: newComplaints(log, metrics.errors),
+		metrics: metrics, trouble: newComplaints(log, metrics.errors), leader: newLeader(),
 	}, nil
 }
 
@@ -60,26 +62,26 @@ func (c *Consumer) Run(ctx context.Context) error {
 	if !c.cfg.TLS.Enable && !c.cfg.onlyThisMachine() {
 		c.log.Warn("kafka: events, which hold tokens, cross the network in the clear", "mend", "set kafka.tls.enable")
 	}
+	defer c.conn.close()
+	if !c.awaitTopic(ctx) {
+		return nil
+	}
 	group, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
-		ID:      c.cfg.Group,
-		Brokers: c.cfg.Brokers,
-		Dialer:  c.conn.dialer,
-		Topics:  []string{c.cfg.Topic},
-		// Range alone: whole runs of partitions, the same for every member of the group.
-		GroupBalancers:         []kafka.GroupBalancer{kafka.RangeGroupBalancer{}},
-		HeartbeatInterval:      c.cfg.Member.Heartbeat,
-		SessionTimeout:         c.cfg.Member.Session,
-		RebalanceTimeout:       c.cfg.Member.Rebalance,
-		JoinGroupBackoff:       c.cfg.Member.JoinBackoff,
-		WatchPartitionChanges:  true,
-		PartitionWatchInterval: c.cfg.Member.PartitionWatch,
-		StartOffset:            kafka.FirstOffset, // only a sign for "never committed"; see place
-		Timeout:                dialTimeout,
+		ID:                c.cfg.Group,
+		Brokers:           c.cfg.Brokers,
+		Dialer:            c.conn.dialer,
+		Topics:            []string{c.cfg.Topic},
+		GroupBalancers:    []kafka.GroupBalancer{c.leader},
+		HeartbeatInterval: c.cfg.Member.Heartbeat,
+		SessionTimeout:    c.cfg.Member.Session,
+		RebalanceTimeout:  c.cfg.Member.Rebalance,
+		JoinGroupBackoff:  c.cfg.Member.JoinBackoff,
+		StartOffset:       kafka.FirstOffset, // only a sign for "never committed"; see place
+		Timeout:           dialTimeout,
 	})
 	if err != nil {
 		return fmt.Errorf("kafka: consumer group: %w", err)
 	}
-	defer c.conn.close()
 	defer group.Close() // leaves the group
 
 	for ctx.Err() == nil {
@@ -87,12 +89,29 @@ func (c *Consumer) Run(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 		case err != nil:
-			c.notJoined(err)
+			c.notJoined("join the consumer group", err)
 		default:
 			c.serve(ctx, gen)
 		}
 	}
 	return nil
+}
+
+// awaitTopic returns when the topic exists, or false where ctx ended first.
+func (c *Consumer) awaitTopic(ctx context.Context) bool {
+	pause := newBackoff()
+	for {
+		_, err := c.conn.partitions(ctx, c.cfg.Topic)
+		if err == nil {
+			return true
+		}
+		if ctx.Err() == nil {
+			c.notJoined("find the topic", err)
+		}
+		if !pause.wait(ctx) {
+			return false
+		}
+	}
 }
 
 // serve returns when the generation's partitions are released and committed.
@@ -132,11 +151,11 @@ func (c *Consumer) Ready() (bool, string) {
 	}
 }
 
-func (c *Consumer) notJoined(err error) {
-	c.trouble.about("join the consumer group", err)
+func (c *Consumer) notJoined(doing string, err error) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.failure = err
+	c.mu.Unlock()
+	c.trouble.about(doing, err)
 }
 
 // joinedWith is called when all partitions of a generation have their owners.

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"sync"
@@ -36,15 +37,16 @@ func (g *generation) run(ctx, ended context.Context) {
 	if err := g.takeOver(taking); err != nil {
 		stop(err) // the partitions that have owners already are released below
 	}
-	var owners, committer sync.WaitGroup
+	var owners, others sync.WaitGroup
 	for _, p := range g.partitions {
 		owners.Go(func() { p.run(taking, releasing, stop) })
 	}
-	committer.Go(func() { g.commitRegularly(taking) })
+	others.Go(func() { g.commitRegularly(taking) })
+	others.Go(func() { g.watch(taking, stop) })
 
 	<-taking.Done()
 	g.drain(ctx, ended, &owners, abandon)
-	committer.Wait()
+	others.Wait()
 	g.commit()
 	g.part(ctx, ended, context.Cause(taking))
 }
@@ -149,7 +151,7 @@ func (g *generation) part(ctx, ended context.Context, cause error) {
 	case ctx.Err() != nil:
 		g.c.metrics.rebalances.WithLabelValues("shutdown").Inc()
 		g.c.parted(nil)
-	case ended.Err() != nil:
+	case ended.Err() != nil, errors.Is(cause, errNewPartitions):
 		g.c.metrics.rebalances.WithLabelValues("rebalance").Inc()
 		g.c.parted(nil)
 	default:
@@ -183,7 +185,7 @@ func (g *generation) commitRegularly(ctx context.Context) {
 func (g *generation) commit() {
 	offsets := map[int]int64{}
 	for _, p := range g.partitions {
-		if watermark := p.owner.Watermark(); watermark > p.committed {
+		if watermark := p.owner.Watermark(); watermark > p.committed && !p.replaced.Load() {
 			offsets[int(p.id)] = watermark
 		}
 	}

@@ -109,7 +109,7 @@ func secured(t *testing.T, k *kafkatest.Kafka) {
 			if test.kind == "misconfigured" {
 				os.Remove(wrong.cfg.SASL.PasswordFile)
 			}
-			w.await(t, "the failure is logged", func() bool { return w.logged("cannot join the consumer group") })
+			w.await(t, "the failure is logged", func() bool { return w.logged("kafka: cannot") })
 			ready, why := m.Ready()
 			if ready || !w.logged("kind="+test.kind) {
 				t.Errorf("ready %v, %q; log: %q", ready, why, w.logs)

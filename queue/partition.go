@@ -7,6 +7,7 @@ import (
 	"io"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/segmentio/kafka-go"
@@ -28,6 +29,10 @@ type partition struct {
 
 	next      int64 // the offset to be fetched next; owned by the fetch goroutine
 	committed int64 // what stands in Kafka, or -1; owned by whoever commits
+
+	// replaced is set when the log may be another than the one that the owner read from. Then its watermark means nothing:
+	// committed, it would skip the beginning of the new log.
+	replaced atomic.Bool
 }
 
 // run hands over what is fetched while taking lasts, then releases the owner, for as long as releasing lasts at most.
@@ -67,6 +72,12 @@ func (p *partition) fetch(taking context.Context, stop context.CancelCauseFunc) 
 			if err = p.findPlace(taking, stop); err == nil {
 				continue
 			}
+		case errors.Is(err, kafka.UnknownTopicOrPartition):
+			// The topic was deleted, and with it the group's offsets. Should it be created again, it is read from its
+			// beginning, by the next generation.
+			p.replaced.Store(true)
+			stop(err)
+			return
 		}
 		p.c.trouble.about(fmt.Sprintf("fetch partition %d", p.id), err)
 		pause.wait(taking)
@@ -210,6 +221,7 @@ func (p *partition) findPlace(taking context.Context, stop context.CancelCauseFu
 		p.c.stop(p.id)
 		<-taking.Done()
 	case offset < p.next:
+		p.replaced.Store(true)
 		stop(fmt.Errorf("partition %d: %w: the log ends at %d, before %d", p.id, kafka.OffsetOutOfRange, have.end, p.next))
 	default:
 		p.c.outOfRange(int(p.id), p.next, have, offset, ok)

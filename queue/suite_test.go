@@ -41,6 +41,8 @@ func suite(t *testing.T, b testBroker) {
 		"retention that overtakes a paused partition is noticed":        retentionOvertakes,
 		"markers of transactions are not handed over":                   transactions,
 		"start=latest is remembered before anything is read":            latestIsRemembered,
+		"a topic that is created again is read from its beginning":      topicIsReplaced,
+		"a missing topic is waited for":                                 topicIsAwaited,
 		"an owner that fails is replaced and nothing is lost":           ownersFail,
 		"a shutdown waits for what is under way and commits it":         shutdownDrains,
 		"a shutdown does not wait for ever":                             shutdownIsBounded,
@@ -553,6 +555,53 @@ func latestIsRemembered(t *testing.T, p ground) {
 	m.stop()
 	if w.times()["meanwhile-0"] != 1 || w.times()["old-0"] != 0 {
 		t.Errorf("taken: %v", w.times())
+	}
+}
+
+func topicIsAwaited(t *testing.T, p ground) {
+	p.cfg.Topic += "-missing"
+	w := newWitness()
+	m := w.run(t, "a", p.cfg)
+	w.await(t, "it is logged", func() bool { return w.logged("cannot find the topic") })
+	if ready, why := m.Ready(); ready || !strings.Contains(why, p.cfg.Topic) || !strings.Contains(why, unknownTopic.mend()) {
+		t.Errorf("ready %v, %q", ready, why)
+	}
+	p.create(t, p.cfg.Topic, 4)
+	w.await(t, "its partitions are owned", func() bool { return len(w.current("a")) == 4 })
+	if got := metric(t, m.reg, "pushd_rebalances_total"); got != 0 {
+		t.Errorf("%v generations ended while the topic was missing", got)
+	}
+}
+
+func topicIsReplaced(t *testing.T, p ground) {
+	p.produce(t, "old", 40)
+	w := newWitness()
+	m := w.run(t, "a", p.cfg)
+	w.await(t, "the old records are taken", func() bool { return len(w.records) == 40 })
+
+	request := kmsg.NewPtrDeleteTopicsRequest()
+	request.TimeoutMillis = 10_000
+	request.TopicNames = []string{p.cfg.Topic}
+	topic := kmsg.NewDeleteTopicsRequestTopic()
+	topic.Topic = kmsg.StringPtr(p.cfg.Topic)
+	request.Topics = append(request.Topics, topic)
+	response, err := request.RequestWith(deadline(t), p.client)
+	if err == nil {
+		err = kerr.ErrorForCode(response.Topics[0].ErrorCode)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.await(t, "the partitions are given up", func() bool { return len(w.current("a")) == 0 })
+	p.create(t, p.cfg.Topic, 4)
+	p.client.PurgeTopicsFromClient(p.cfg.Topic)
+	p.produce(t, "new", 400) // beyond where the old ones ended
+	w.await(t, "all new records are taken", func() bool { return len(w.times()) == 440 })
+	m.stop()
+	for id, offset := range p.committed(t) {
+		if offset != 100 {
+			t.Errorf("partition %d is committed up to %d, want 100", id, offset)
+		}
 	}
 }
 

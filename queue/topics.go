@@ -93,6 +93,20 @@ func (c *connection) topicsUsable(ctx context.Context, names []string) error {
 	}
 }
 
+// partitions returns how many partitions the topic has, as far as the transport has heard.
+func (c *connection) partitions(ctx context.Context, topic string) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	response, err := c.client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{topic}})
+	if err != nil {
+		return 0, fmt.Errorf("ask for topic %s: %w", topic, err)
+	}
+	if err := response.Topics[0].Error; err != nil {
+		return 0, fmt.Errorf("topic %s: %w", topic, err)
+	}
+	return len(response.Topics[0].Partitions), nil
+}
+
 func allLed(topics []kafka.Topic, wanted int) error {
 	if len(topics) < wanted {
 		return kafka.UnknownTopicOrPartition

@@ -77,13 +77,13 @@ func (p *Pool) exchange(request *http.Request, exchange *Exchange) {
 func (e *Exchange) over(c *pooled, request *http.Request) {
 	response, err := c.client.RoundTrip(request)
 	if err != nil {
-		e.Failure = streamFailure(err, c.tap.goAway())
+		e.Failure = streamFailure(err, c.tap)
 		return
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxBody))
 	if err != nil && response.StatusCode != http.StatusOK {
-		e.Failure = streamFailure(err, c.tap.goAway())
+		e.Failure = streamFailure(err, c.tap)
 		return
 	}
 	e.Status, e.Header, e.Body = response.StatusCode, response.Header, body

@@ -67,9 +67,8 @@ func waitFailure(err error) *Failure {
 	return f
 }
 
-// streamFailure is why a request that was handed to a connection got no answer; goAway is the connection's, if it got
-// one.
-func streamFailure(err error, goAway *goAwayFrame) *Failure {
+// streamFailure is why a request that was handed to a connection got no answer.
+func streamFailure(err error, t *tap) *Failure {
 	f := &Failure{Kind: Lost, Err: err}
 	var stream http2.StreamError
 	switch {
@@ -81,10 +80,10 @@ func streamFailure(err error, goAway *goAwayFrame) *Failure {
 		f.Kind, f.Unprocessed = RefusedStream, true
 	case errors.As(err, &stream):
 		f.Kind = Reset
-	case goAway != nil:
-		f.Kind, f.Debug = GoAway, goAway.debug
+	case t.goAway() != nil:
+		f.Kind, f.Debug = GoAway, t.goAway().debug
 		f.Unprocessed = !connectionEnded(err)
-	case certificateRefused(err):
+	case certificateRefused(t.ended()):
 		// With TLS 1.3 the client has finished its handshake before the server looks at the certificate.
 		f.Kind, f.Unprocessed = CertificateRefused, true
 	}

@@ -229,7 +229,7 @@ func (p *Pool) dial(attempt *attempt) {
 	case p.closed:
 		failure = &Failure{Kind: Closed, Unprocessed: true, Err: errClosed}
 	case c.retired:
-		failure = streamFailure(errEnded, c.tap.goAway())
+		failure = streamFailure(errEnded, c.tap)
 	default:
 		p.open = append(p.open, c)
 		p.count(providers.Open, 1)
@@ -273,7 +273,7 @@ func (p *Pool) connect() (*pooled, *Failure) {
 	ctx, cancel := context.WithTimeout(p.ctx, p.dialer.timeout)
 	defer cancel()
 	if err := client.Ping(ctx); err != nil {
-		failure := streamFailure(err, c.tap.goAway())
+		failure := streamFailure(err, c.tap)
 		failure.Unprocessed = true
 		return c, failure
 	}

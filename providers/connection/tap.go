@@ -33,14 +33,24 @@ type tap struct {
 	left    int // bytes of the payload still to come
 	payload []byte
 	seen    atomic.Pointer[goAwayFrame]
+	end     atomic.Pointer[error]
 }
 
 func (t *tap) goAway() *goAwayFrame { return t.seen.Load() }
+
+// ended is what reading ended with, or nil. It says more than what a write fails with afterwards.
+func (t *tap) ended() error {
+	if err := t.end.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
 
 func (t *tap) Read(p []byte) (int, error) {
 	n, err := t.Conn.Read(p)
 	t.follow(p[:n])
 	if err != nil {
+		t.end.Store(&err)
 		t.onEnd()
 	}
 	return n, err

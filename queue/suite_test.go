@@ -448,7 +448,7 @@ func resets(t *testing.T, p ground, committed int64, want map[Reset]string) {
 			t.Errorf("%s: it is not counted", policy)
 		}
 		if policy == Stop {
-			w.await(t, "the others are owned", func() bool { return len(w.current("a")) == 3 })
+			w.await(t, "the others are owned", func() bool { return len(w.current("a")) == 3 && w.logged("partitions assigned") })
 			if ready, why := m.Ready(); ready || !strings.Contains(why, "[0]") {
 				t.Errorf("stop: ready %v, %q", ready, why)
 			}

@@ -1,0 +1,61 @@
+package queue
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+)
+
+// counter is an Owner that settles at once, and ends the benchmark when it has seen enough.
+type counter struct {
+	window *Window
+	seen   *atomic.Int64
+	enough int64
+	end    context.CancelFunc
+	done   atomic.Int64
+}
+
+func (c *counter) Take(_ context.Context, batch []Record) error {
+	for _, r := range batch {
+		c.window.Take(r.Offset)
+		c.window.Done(r.Offset)
+	}
+	c.done.Store(c.window.Watermark())
+	if c.seen.Add(int64(len(batch))) >= c.enough {
+		c.end()
+	}
+	return nil
+}
+
+func (c *counter) Release(context.Context) {}
+
+func (c *counter) Watermark() int64 { return c.done.Load() }
+
+// BenchmarkConsume reads records of 300 bytes from four partitions of a broker in the same process that makes them up.
+func BenchmarkConsume(b *testing.B) {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(4, "pushd.checkin"),
+		kfake.SyntheticFetch(kfake.SyntheticBatch{RecordBytes: 300}))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer cluster.Close()
+	cfg := DefaultConfig()
+	cfg.Brokers = cluster.ListenAddrs()
+	ctx, end := context.WithCancel(context.Background())
+	var seen atomic.Int64
+	c, err := NewConsumer(cfg, func(_ context.Context, a Assignment) (Owner, error) {
+		return &counter{window: NewWindow(a.Offset), seen: &seen, enough: int64(b.N), end: end}, nil
+	}, newRegistry(), quiet())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	if err := c.Run(ctx); err != nil {
+		b.Fatal(err)
+	}
+	b.StopTimer()
+	b.ReportMetric(float64(seen.Load())/b.Elapsed().Seconds(), "records/s")
+}

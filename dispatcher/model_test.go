@@ -17,7 +17,7 @@ import (
 // of what the provider accepted. It checks W, that nothing is sent without a cause, and (in world) I1, I3, I5, I7.
 func TestEveryHistoryKeepsThePromise(t *testing.T) {
 	t.Parallel()
-	seeds := 400
+	seeds := 200
 	if testing.Short() {
 		seeds = 50
 	}

@@ -137,7 +137,7 @@ func (s *shard) act() {
 	}
 	clear(out.offers)
 	out.offers, out.notices = out.offers[:0], nil
-	if len(s.core.outcomes) > flushEarly || s.core.draining {
+	if len(s.core.outcomes) > flushEarly || s.core.draining && s.core.unflushed() {
 		ring(s.engine.flushBell)
 	}
 }
@@ -175,6 +175,7 @@ func (s *shard) show() {
 }
 
 func (s *shard) endTenure() {
+	s.owner.watermark.Store(s.core.window.Watermark())
 	s.core.endTenure()
 	close(s.owner.released)
 	s.owner = nil

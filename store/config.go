@@ -38,38 +38,38 @@ func DefaultConfig() Config {
 
 const year = 8760 * time.Hour
 
-// Validate returns all faults, each beginning with the key it is about.
+// Validate returns all faults of what an operator sets, each beginning with the key it is about.
 func (c Config) Validate() error {
-	var faults []error
-	if c.Dir == "" {
-		faults = append(faults, errors.New("dir: is empty; name a directory on a disk that outlives the process"))
+	return errors.Join(
+		notEmpty("dir", c.Dir),
+		between("history", c.HistoryKeep, 0, year),
+		between("tombstones", c.Tombstones, 24*time.Hour, year),
+		between("cache_mb", c.CacheMB, 1, 1<<16),
+	)
+}
+
+// validateWiring returns the faults of the rest.
+func (c Config) validateWiring() error {
+	return errors.Join(
+		between("dedupe window", c.DedupeWindow, time.Second, 24*time.Hour),
+		between("merge interval", c.MergeInterval, 0, 24*time.Hour),
+		between("dedupe entries", c.DedupeMaxEntries, 1, 1<<40),
+		between("memtable_mb", c.MemTableMB, 1, 1<<11),
+	)
+}
+
+func notEmpty(key, value string) error {
+	if value == "" {
+		return fmt.Errorf("%s: is empty; name a directory on a disk that outlives the process", key)
 	}
-	for _, d := range []struct {
-		key             string
-		value, low, top time.Duration
-	}{
-		{"history", c.HistoryKeep, 0, year},
-		{"tombstones", c.Tombstones, 24 * time.Hour, year},
-		{"dedupe window", c.DedupeWindow, time.Second, 24 * time.Hour},
-		{"merge interval", c.MergeInterval, 0, 24 * time.Hour},
-	} {
-		if d.value < d.low || d.value > d.top {
-			faults = append(faults, fmt.Errorf("%s: %v is not between %v and %v", d.key, d.value, d.low, d.top))
-		}
+	return nil
+}
+
+func between[T int | time.Duration](key string, value, low, high T) error {
+	if value < low || value > high {
+		return fmt.Errorf("%s: %v is not between %v and %v", key, value, low, high)
 	}
-	for _, n := range []struct {
-		key             string
-		value, low, top int
-	}{
-		{"cache_mb", c.CacheMB, 1, 1 << 16},
-		{"dedupe entries", c.DedupeMaxEntries, 1, 1 << 40},
-		{"memtable_mb", c.MemTableMB, 1, 1 << 11},
-	} {
-		if n.value < n.low || n.value > n.top {
-			faults = append(faults, fmt.Errorf("%s: %d is not between %d and %d", n.key, n.value, n.low, n.top))
-		}
-	}
-	return errors.Join(faults...)
+	return nil
 }
 
 // Bucket is how finely the age of an event id is known, and how often Expire has something to do.

@@ -36,10 +36,13 @@ func (u *uptime) now(t time.Time) time.Duration { return longAgo + t.Sub(u.start
 
 // of is the uptime of a time that is in the journal.
 func (u *uptime) of(at time.Time) time.Duration {
-	if started := u.started.Load(); started != nil && at.After(u.resumed) {
+	if !at.After(u.resumed) {
+		return longAgo + at.Sub(u.resumed)
+	}
+	if started := u.started.Load(); started != nil {
 		return longAgo + at.Sub(*started)
 	}
-	return longAgo + at.Sub(u.resumed)
+	return longAgo // the clock was put back before the process ended
 }
 
 // back is the journal's time that is age of uptime before t.
@@ -70,17 +73,32 @@ type dedupe struct {
 
 func newDedupe(cfg Config, resumed time.Time, evicted prometheus.Counter) *dedupe {
 	bucket := cfg.Bucket()
-	return &dedupe{
+	d := &dedupe{
 		uptime:  uptime{resumed: resumed},
 		bucket:  bucket,
 		window:  uint64((cfg.DedupeWindow + bucket - 1) / bucket),
 		max:     int64(cfg.DedupeMaxEntries),
 		evicted: evicted,
 	}
+	d.newest.Store(d.bucketOf(longAgo))
+	return d
 }
 
 // bucketOf is the bucket of an uptime.
 func (d *dedupe) bucketOf(up time.Duration) uint64 { return uint64(max(up, 0) / d.bucket) }
+
+// now is the bucket of a time that this process named, journaled that of a time in the journal: never a bucket to come.
+func (d *dedupe) now(t time.Time) uint64 { return d.bucketOf(d.uptime.now(t)) }
+func (d *dedupe) journaled(t time.Time) uint64 {
+	return min(d.bucketOf(d.uptime.of(t)), d.newest.Load())
+}
+
+// pass notes that a time has come.
+func (d *dedupe) pass(t time.Time) {
+	if b := d.now(t); b > d.newest.Load() {
+		d.advance(b)
+	}
+}
 
 // span is the stretch of buckets that are remembered when b is the current one. The bucket is in the upper 8 bits of
 // a value, so the circle has 256, and a window is short against it.
@@ -90,7 +108,7 @@ func (d *dedupe) span(b uint64) span {
 	}
 	low := d.low(b)
 	head := max(b, d.newest.Load(), low)
-	return span{low << 24, uint32(min(head-low+1, 128)<<24 - 1)}
+	return span{low << 24, uint32(min(head-low+1, 64)<<24 - 1)}
 }
 
 // low is the oldest bucket that is remembered when b is the current one.

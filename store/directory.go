@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"strings"
 	"syscall"
 
@@ -24,7 +25,7 @@ const (
 
 // openDirectory makes the directory where there is none, refuses one that is not a ledger, and locks it.
 func openDirectory(fs vfs.FS, dir string, logger *slog.Logger) (*pebble.Lock, error) {
-	if err := fs.MkdirAll(dir, 0o700); err != nil {
+	if err := makeDirectory(fs, dir); err != nil {
 		return nil, fmt.Errorf("make the directory: %w", err)
 	}
 	if info, err := fs.Stat(dir); err == nil && info.Mode().Perm()&0o077 != 0 && fs == vfs.Default {
@@ -51,6 +52,40 @@ func openDirectory(fs vfs.FS, dir string, logger *slog.Logger) (*pebble.Lock, er
 		return nil, errors.Join(err, lock.Close())
 	}
 	return lock, nil
+}
+
+// makeDirectory makes the directory and those above it that are missing, and syncs the names of all it made: without
+// that, a new ledger would vanish whole with the machine's power.
+func makeDirectory(fs vfs.FS, dir string) error {
+	var above []string // of the missing
+	for missing := dir; ; {
+		if _, err := fs.Stat(missing); !errors.Is(err, os.ErrNotExist) {
+			break
+		}
+		parent := fs.PathDir(missing)
+		if parent == missing {
+			break
+		}
+		above = append(above, parent)
+		missing = parent
+	}
+	if err := fs.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for _, parent := range above {
+		if err := syncDirectory(fs, parent); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func syncDirectory(fs vfs.FS, dir string) error {
+	d, err := fs.OpenDir(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 // checkOurs says whether the directory has a marker, and refuses one that has other things instead.
@@ -114,11 +149,7 @@ func writeMarker(fs vfs.FS, dir string) error {
 	if err := fs.Rename(path+".new", path); err != nil {
 		return fmt.Errorf("name %s: %w", markerName, err)
 	}
-	d, err := fs.OpenDir(dir)
-	if err != nil {
-		return fmt.Errorf("sync the directory: %w", err)
-	}
-	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+	if err := syncDirectory(fs, dir); err != nil {
 		return fmt.Errorf("sync the directory: %w", err)
 	}
 	return nil

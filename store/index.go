@@ -58,7 +58,7 @@ func (x *Index) Seen(d Device, e EventID, now time.Time) bool {
 	if e == 0 {
 		return false
 	}
-	s := x.dedupe.span(x.dedupe.bucketOf(x.dedupe.now(now)))
+	s := x.dedupe.span(x.dedupe.now(now))
 	key, tag := eventKey(d, e)
 	c := x.events.find(key, tag, s)
 	return c != nil && s.holds(c.val)
@@ -67,7 +67,7 @@ func (x *Index) Seen(d Device, e EventID, now time.Time) bool {
 // See remembers that the event was seen now.
 func (x *Index) See(d Device, e EventID, now time.Time) {
 	x.today = dayOf(now)
-	x.see(d, e, x.dedupe.bucketOf(x.dedupe.now(now)))
+	x.see(d, e, x.dedupe.now(now))
 }
 
 func (x *Index) see(d Device, e EventID, b uint64) {
@@ -116,7 +116,7 @@ func restUnits(t time.Time) uint64 {
 }
 
 // RestedAt is when the last push for the device was accepted, if that is within the merge interval of now. It is not
-// earlier than Rest was told, and at most 20 ms later.
+// earlier than Rest was told, and less than 10 ms later.
 func (x *Index) RestedAt(d Device, now time.Time) (time.Time, bool) {
 	units := restUnits(now)
 	s := x.restSpan(units)
@@ -168,7 +168,11 @@ func (x *Index) DeadSince(t Token) (time.Time, bool) {
 
 // Bury remembers that a token is dead since a time; the newest counts. Once a day it drops those that are too old.
 func (x *Index) Bury(t Token, since time.Time) {
-	x.bury(t, since, max(x.today, dayOf(since)))
+	day := x.today
+	if day == 0 { // nothing was seen yet
+		day = dayOf(since)
+	}
+	x.bury(t, since, day)
 	if x.swept == x.today {
 		return
 	}

@@ -27,13 +27,13 @@ type Ledger struct {
 	using  sync.RWMutex // guards closed; held for reading while db is used
 	closed bool
 
-	writing    sync.Mutex // guards what is below
-	sequence   uint64     // of the next journal record
-	alive      time.Time  // the newest time known; that of the process before until this one writes
-	wrote      bool       // this process has written
-	expired    uint32     // minutes before it are deleted; so are days before expiredDay
-	expiredDay uint32
-	places     []place // scratch
+	writing  sync.Mutex // guards what is below
+	sequence uint64     // of the next journal record
+	alive    time.Time  // the newest time known; that of the process before until this one writes
+	wrote    bool       // this process has written
+	places   []place    // scratch
+
+	journalFrom, tombstonesFrom uint32 // the minute and the day before which Expire has deleted
 
 	indexing sync.Mutex // guards indexes
 	indexes  map[int32]weak.Pointer[Index]
@@ -45,7 +45,7 @@ type Ledger struct {
 // directory is of something else, of another format or damaged. A registry of nil leaves the metrics unregistered.
 func Open(cfg Config, reg prometheus.Registerer, logger *slog.Logger) (*Ledger, error) {
 	cfg = cfg.filled()
-	if err := cfg.Validate(); err != nil {
+	if err := errors.Join(cfg.Validate(), cfg.validateWiring()); err != nil {
 		return nil, fmt.Errorf("open the ledger: %w", err)
 	}
 	lock, err := openDirectory(cfg.FS, cfg.Dir, logger)

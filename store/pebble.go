@@ -7,12 +7,13 @@ import (
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/sstable/block"
 )
 
 // pebbleOptions suit a few large sequential records per flush, read back only at the start and for histories: a large
 // write buffer, room before writes have to wait for compactions, and no bloom filters, for nothing asks for single keys.
 func pebbleOptions(cfg Config, m *metrics, logger *slog.Logger) *pebble.Options {
-	return &pebble.Options{
+	options := &pebble.Options{
 		FS:                          cfg.FS,
 		FormatMajorVersion:          pebble.FormatNewest,
 		CacheSize:                   int64(cfg.CacheMB) << 20,
@@ -40,6 +41,13 @@ func pebbleOptions(cfg Config, m *metrics, logger *slog.Logger) *pebble.Options 
 			},
 		},
 	}
+	// Hashes do not compress. What is kept for long is compressed once, for the times and kinds between them.
+	options.ApplyCompressionSettings(func() pebble.DBCompressionSettings {
+		c := pebble.UniformDBCompressionSettings(block.NoCompression)
+		c.Levels[len(c.Levels)-1] = block.SnappyCompression
+		return c
+	})
+	return options
 }
 
 // pebbleLogger gives Pebble's lines to slog.

@@ -15,9 +15,10 @@ type table struct {
 }
 
 type segment struct {
-	slots  []slot
-	used   int
-	purged uint64 // span.low when the segment was last copied
+	slots   []slot
+	used    int
+	copied  uint64 // span.low when the segment was last copied
+	touched uint64 // span.low when it was last used
 }
 
 // slot is empty where its key is 0. Two halves keep it at 12 bytes.
@@ -37,15 +38,20 @@ func (s span) holds(val uint32) bool { return val-uint32(s.low) <= s.width }
 // dead is a value that is not alive, and becomes no more so than one that expired.
 func (s span) dead() uint32 { return uint32(s.low) - 1 }
 
-// half of the circle: a segment that was not copied for so long is, before a value in it could be taken for a new one.
-const half = 1 << 31
+// quarter of the circle: a segment not used for so long is dropped, and one not copied for so long is copied, before a
+// value in it can be taken for one of a later turn.
+const quarter = 1 << 30
 
 // segment returns the key's segment, free of values from an earlier turn of the circle.
 func (t *table) segment(key uint64, s span) *segment {
 	g := &t.segments[key>>58]
-	if past := int64(s.low - g.purged); past > half || past < -half {
+	if idle := int64(s.low - g.touched); idle > quarter || idle < -quarter {
+		t.used -= g.used
+		*g = segment{copied: s.low}
+	} else if past := int64(s.low - g.copied); past > quarter || past < -quarter {
 		t.copy(g, s)
 	}
+	g.touched = s.low
 	return g
 }
 
@@ -132,7 +138,7 @@ func (t *table) copy(g *segment, s span) {
 		g.slots[to] = *c
 	}
 	t.used += alive - g.used
-	g.used, g.purged = alive, s.low
+	g.used, g.copied = alive, s.low
 }
 
 // home is where probing for a key begins: its bits below the segment's, scaled to the number of slots, which

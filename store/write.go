@@ -93,7 +93,7 @@ func (l *Ledger) addRecord(b *pebble.Batch, partition int32, outcomes []Outcome)
 			newest = outcomes[i].At
 		}
 	}
-	l.dedupe.start(newest)
+	l.dedupe.pass(newest)
 	if !l.wrote || newest.After(l.alive) {
 		l.alive = newest
 	}
@@ -127,60 +127,4 @@ func (l *Ledger) count(flushes []Flush) {
 	for k := Accepted; k < kinds; k++ {
 		l.metrics.outcomes[k].Add(float64(n[k]))
 	}
-}
-
-// Expire forgets what is too old: journal records, by whole minutes, and dead tokens, by whole days. It scans nothing.
-// Call it about once per Config.Bucket; it also notes that the process is alive.
-//
-// The journal is kept for the longest of HistoryKeep, MergeInterval and DedupeWindow of uptime, counted back from now
-// or, where that is earlier, from the newest outcome that this process wrote. Before the first Write it does nothing:
-// the process may have been down for longer than all of them.
-func (l *Ledger) Expire(now time.Time) error {
-	if err := l.enter(); err != nil {
-		return err
-	}
-	defer l.leave()
-	l.writing.Lock()
-	defer l.writing.Unlock()
-	if !l.wrote || l.alive.IsZero() {
-		return nil
-	}
-	newest := l.alive
-	if now.Before(newest) {
-		newest = now
-	}
-	keep := newest.Add(-max(l.cfg.HistoryKeep, l.cfg.MergeInterval))
-	if back := l.dedupe.back(newest, l.cfg.DedupeWindow); back.Before(keep) {
-		keep = back
-	}
-	batch := l.db.NewBatch()
-	defer batch.Close()
-	if minute := minuteOf(keep); minute > l.expired {
-		l.expired = minute
-		if err := batch.DeleteRange([]byte{journalPrefix}, appendJournalKey(nil, minute, 0, 0), nil); err != nil {
-			return fmt.Errorf("expire the journal: %w", err)
-		}
-	}
-	if day := dayOf(newest) - min(dayOf(newest), tombstoneDays(l.cfg)); day > l.expiredDay {
-		l.expiredDay = day
-		if err := batch.DeleteRange([]byte{tombstonePrefix}, appendTombstoneKey(nil, day, 0, 0), nil); err != nil {
-			return fmt.Errorf("expire tombstones: %w", err)
-		}
-	}
-	if now.After(l.alive) {
-		l.alive = now
-	}
-	if err := l.setLast(batch); err != nil {
-		return fmt.Errorf("expire: %w", err)
-	}
-	if err := batch.Commit(pebble.NoSync); err != nil { // what a crash brings back goes with the next Expire
-		return fmt.Errorf("expire: %w", err)
-	}
-	return nil
-}
-
-// tombstoneDays is how many days a dead token is remembered after the day on which it was found dead.
-func tombstoneDays(cfg Config) uint32 {
-	const day = 24 * time.Hour
-	return uint32((cfg.Tombstones + day - 1) / day)
 }

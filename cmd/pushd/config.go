@@ -8,6 +8,7 @@ import (
 
 	"pushd/dispatcher"
 	"pushd/providers/apns"
+	"pushd/providers/fcm"
 	"pushd/queue"
 	"pushd/queue/event"
 	"pushd/store"
@@ -25,6 +26,7 @@ type Config struct {
 	Engine     dispatcher.Config `embed:""` // merge., dedupe., rates.
 	TenantsDir string            `name:"tenants_dir" help:"Directory of the tenants' files: one YAML file for each customer, which names its credentials." default:"tenants" placeholder:"DIR"`
 	APNs       apns.Config       `embed:"" prefix:"providers.apns."`
+	FCM        fcm.Config        `embed:"" prefix:"providers.fcm."`
 	Admin      AdminConfig       `embed:"" prefix:"admin."`
 	Log        LogConfig         `embed:"" prefix:"log."`
 }
@@ -59,6 +61,7 @@ func DefaultConfig() Config {
 		Engine:     dispatcher.DefaultConfig(),
 		TenantsDir: "tenants",
 		APNs:       apns.DefaultConfig(),
+		FCM:        fcm.DefaultConfig(),
 		Admin:      AdminConfig{Listen: "127.0.0.1:9464"},
 		Log:        LogConfig{Level: "info", Format: "text"},
 	}
@@ -71,6 +74,7 @@ func (c Config) Validate() error {
 		under("store", c.Store.Validate()),
 		c.Engine.Validate(),
 		c.APNs.Validate(),
+		c.FCM.Validate(),
 		c.Admin.Validate(),
 		c.Log.Validate(),
 	)

@@ -57,9 +57,9 @@ func checkOpenFiles(cfg *Config, tenants int) error {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return fmt.Errorf("limit of open files: %w", err)
 	}
-	need := uint64(filesBeside + tenants*cfg.APNs.Connections)
+	need := uint64(filesBeside + tenants*(cfg.APNs.Connections+cfg.FCM.Connections))
 	if limit.Cur < need {
-		return fmt.Errorf("%d tenants can need %d open files, and %d are allowed; raise LimitNOFILE= of the unit (ulimit -n) or lower providers.apns.connections",
+		return fmt.Errorf("%d tenants can need %d open files, and %d are allowed; raise LimitNOFILE= of the unit (ulimit -n) or lower connections under providers.apns and providers.fcm",
 			tenants, need, limit.Cur)
 	}
 	return nil

@@ -28,6 +28,8 @@ const (
 
 // commands is the command line. A command that takes the configuration embeds Settings.
 type commands struct {
+	Run     runCmd     `cmd:"" help:"Run the daemon."`
+	Demo    demoCmd    `cmd:"" help:"Show the whole of it on this machine alone: broker, simulators and daemon in one process."`
 	Config  configCmd  `cmd:"" help:"Check the configuration, and show what is in force and where each setting comes from."`
 	Version versionCmd `cmd:"" help:"Show the version."`
 }

@@ -8,6 +8,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // runCmd is "pushd run": the daemon.
@@ -25,16 +27,22 @@ func (c *runCmd) Run(p *process) error {
 	ctx, restore := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer restore()
 	context.AfterFunc(ctx, restore)
-	return serve(ctx, &c.Config, log)
+	return serve(ctx, &c.Config, log, func(serving) {})
 }
 
 // adminStop is how long requests to the admin listener may take when the process ends.
 const adminStop = 2 * time.Second
 
-// serve runs the daemon until told ends, or until a part fails. It is one straight line on purpose: what stands further
+// serving is a daemon that runs, as the demo and the tests see it.
+type serving struct {
+	admin   string // host:port of the admin listener
+	metrics prometheus.Gatherer
+}
+
+// serve runs the daemon until told ends, or until a part fails. It calls runs once every part runs. It is one straight line on purpose: what stands further
 // up is there before, and stops after, what stands below it. The admin listener comes first and goes last, so that the
 // process can be asked what it is waiting for while it starts and stops.
-func serve(told context.Context, cfg *Config, log *slog.Logger) (err error) {
+func serve(told context.Context, cfg *Config, log *slog.Logger, runs func(serving)) (err error) {
 	ctx, fail := context.WithCancelCause(told) // a part that ends by itself calls fail
 	defer fail(nil)
 	parts := &stopStack{log: log}
@@ -57,8 +65,12 @@ func serve(told context.Context, cfg *Config, log *slog.Logger) (err error) {
 		}
 	}()
 
+	if err := startEngine(ctx, cfg, reg, ready, parts, fail, log); err != nil {
+		return err
+	}
 	ready.enter(running)
 	log.Info("running", "admin", admin.addr().String())
+	runs(serving{admin: admin.addr().String(), metrics: reg})
 	<-ctx.Done()
 	ready.enter(stopping)
 	if told.Err() == nil {

@@ -11,6 +11,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"pushd/loadtest/mixture"
+	"pushd/loadtest/stage"
 )
 
 // watchedLog is a log whose lines the test waits for.
@@ -37,17 +40,33 @@ func watchedLog(t *testing.T) (*slog.Logger, func(says string) string) {
 	}
 }
 
+// staged sets a stage for a daemon, and gives it its configuration.
+func staged(t *testing.T) (*stage.Stage, Config) {
+	t.Helper()
+	dir := t.TempDir()
+	s, err := stage.Build(dir, mixture.New(mixture.Config{Events: 1, Tenants: 2, Seed: 1}), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s, stagedConfig(dir, s)
+}
+
 func TestTheDaemonIsReadyWhileItRunsAndStopsWhenTold(t *testing.T) {
 	t.Parallel()
-	cfg := DefaultConfig()
-	cfg.Admin.Listen = "127.0.0.1:0"
+	_, cfg := staged(t)
 	log, wait := watchedLog(t)
 	told, tell := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- serve(told, &cfg, log) }()
+	go func() { ended <- serve(told, &cfg, log, func(serving) {}) }()
 
 	line := wait("msg=running")
 	address := regexp.MustCompile(`admin=(\S+)`).FindStringSubmatch(line)[1]
+	wait("partitions assigned")
 	if status, body, _ := get(t, "http://"+address+"/readyz"); status != 200 {
 		t.Errorf("/readyz: %d %s", status, body)
 	}
@@ -68,7 +87,11 @@ func TestTheRunCommandStopsOnASignal(t *testing.T) {
 		Run runCmd `cmd:""`
 	}
 	p := &process{stdout: io.Discard, stderr: writer, getenv: func(string) (string, bool) { return "", false }}
-	command, err := newParser(&line, p, func(int) {}).Parse([]string{"run", "--admin.listen=127.0.0.1:0", "--log.format=json"})
+	_, cfg := staged(t)
+	command, err := newParser(&line, p, func(int) {}).Parse([]string{
+		"run", "--admin.listen=127.0.0.1:0", "--log.format=json", "--kafka.brokers=" + cfg.Kafka.Brokers[0],
+		"--tenants_dir=" + cfg.TenantsDir, "--store.dir=" + cfg.Store.Dir,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +119,7 @@ func TestAStartThatFailsIsAnError(t *testing.T) {
 	defer taken.Close()
 	cfg := DefaultConfig()
 	cfg.Admin.Listen = taken.Addr().String()
-	if err := serve(context.Background(), &cfg, slog.New(slog.DiscardHandler)); err == nil {
+	if err := serve(context.Background(), &cfg, slog.New(slog.DiscardHandler), func(serving) {}); err == nil {
 		t.Error("it started without its admin listener")
 	}
 }

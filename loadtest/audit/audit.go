@@ -106,6 +106,13 @@ func (a *Audit) Check(receipts Receipts, interval time.Duration) Verdict {
 	return v
 }
 
+// Published is how many records were published.
+func (a *Audit) Published() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.published)
+}
+
 // Pending is how many records are not satisfied yet.
 func (a *Audit) Pending(receipts Receipts) int {
 	a.mu.Lock()

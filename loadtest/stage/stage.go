@@ -1,5 +1,5 @@
-// Package stage sets up what pushd needs around it, on this machine: the simulators of APNs and FCM, which play the
-// faults of a mixture, and the files of its tenants.
+// Package stage sets up what pushd needs around it, on this machine: an embedded broker with the topics, the simulators
+// of APNs and FCM, which play the faults of a mixture, and the files of its tenants.
 package stage
 
 import (
@@ -13,10 +13,13 @@ import (
 
 	"pushd/loadtest/mixture"
 	"pushd/providers/simulator"
+	"pushd/queue/embedded"
+	"pushd/queue/event"
 )
 
-// Stage is running simulators with the tenants that they know.
+// Stage is a running broker and running simulators, with the tenants that they know.
 type Stage struct {
+	Broker     *embedded.Broker
 	APNs       *simulator.APNs
 	FCM        *simulator.FCM
 	TenantsDir string
@@ -24,7 +27,10 @@ type Stage struct {
 	faults     map[string]mixture.Fault
 }
 
-// Build starts the simulators and writes the tenants' files below dir. Each answer takes latency.
+// Partitions is how many each topic has.
+const Partitions = 8
+
+// Build starts broker and simulators and writes their files and the tenants' below dir. Each answer takes latency.
 func Build(dir string, m *mixture.Mixture, latency time.Duration) (_ *Stage, err error) {
 	s := &Stage{TenantsDir: filepath.Join(dir, "tenants"), CAFile: filepath.Join(dir, "ca.pem"), faults: m.Faults}
 	defer func() {
@@ -48,6 +54,12 @@ func Build(dir string, m *mixture.Mixture, latency time.Duration) (_ *Stage, err
 	if s.FCM, err = simulator.StartFCM(simulator.FCMConfig{Authority: authority, Latency: latency, Answer: s.fcm}); err != nil {
 		return nil, err
 	}
+	if s.Broker, err = embedded.Start(embedded.Config{
+		DataDir: filepath.Join(dir, "kafka"), Listen: "127.0.0.1:0", Partitions: Partitions,
+		Topics: []string{event.CheckinTopic, event.FeedbackTopic, event.DeadTopic},
+	}); err != nil {
+		return nil, err
+	}
 	for _, t := range m.Tenants {
 		if err := s.writeTenant(authority, t); err != nil {
 			return nil, fmt.Errorf("tenant %s: %w", t.Name, err)
@@ -56,9 +68,12 @@ func Build(dir string, m *mixture.Mixture, latency time.Duration) (_ *Stage, err
 	return s, nil
 }
 
-// Close stops the simulators.
+// Close stops everything that was started.
 func (s *Stage) Close() error {
 	var faults []error
+	if s.Broker != nil {
+		s.Broker.Close()
+	}
 	if s.APNs != nil {
 		faults = append(faults, s.APNs.Close())
 	}
@@ -152,4 +167,3 @@ func transportFault(fault mixture.Fault) simulator.Answer {
 	}
 	return simulator.Answer{}
 }
-

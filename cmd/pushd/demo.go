@@ -1,0 +1,230 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+
+	"pushd/loadtest/audit"
+	"pushd/loadtest/mixture"
+	"pushd/loadtest/stage"
+)
+
+// demoCmd is "pushd demo": the whole of pushd's work on this machine alone.
+type demoCmd struct {
+	Events  int           `help:"Records to publish." default:"100000" placeholder:"N"`
+	Tenants int           `help:"Tenants to publish them for." default:"50" placeholder:"N"`
+	Seed    uint64        `help:"The same seed publishes the same mixture; 0 takes one from the clock." default:"0" placeholder:"S"`
+	JSON    bool          `name:"json" help:"Print the result as one JSON object."`
+	Keep    bool          `help:"Keep broker, simulators and daemon running afterwards, and say how to publish by hand."`
+	Within  time.Duration `help:"How long to wait for the last wake after everything was published." default:"90s"`
+	Verbose bool          `help:"Show the daemon's log."`
+}
+
+// Help is shown by "pushd demo --help".
+func (demoCmd) Help() string {
+	return `Starts an embedded Kafka broker, simulators of APNs and FCM, and the daemon, all in this process and on 127.0.0.1,
+and publishes a realistic mixture: bursts for one device, repeated records, dead tokens, expired events, records that
+nobody can read, and providers that answer 429 and 503, reset streams and close connections.
+
+In the end an audit that knows nothing of pushd's counters holds what was published against what the simulators accepted.
+Exit code 1 if a single event was lost.`
+}
+
+// demoInterval is merge.interval in the demo: short, so that trailing wakes do not keep people waiting.
+const demoInterval = 2 * time.Second
+
+// Run is the demo, from the setting up to the verdict.
+func (c *demoCmd) Run(p *process) (err error) {
+	ctx, restore := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer restore()
+	if c.Seed == 0 {
+		c.Seed = uint64(time.Now().UnixNano() % 1_000_000)
+	}
+	dir, err := os.MkdirTemp("", "pushd-demo-")
+	if err != nil {
+		return fmt.Errorf("make a directory for the demo: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	d := &demo{cmd: c, dir: dir, out: p.stdout, err: p.stderr, load: mixture.New(mixture.Config{Events: c.Events, Tenants: c.Tenants, Seed: c.Seed}), audit: audit.New()}
+	if err := d.setUp(); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.tearDown()) }()
+	result, err := d.play(ctx)
+	if err != nil {
+		return err
+	}
+	if err := c.show(p.stdout, result); err != nil {
+		return err
+	}
+	if c.Keep && ctx.Err() == nil {
+		d.explain(p.stdout)
+		<-ctx.Done()
+	}
+	return result.fault()
+}
+
+// demo is one performance.
+type demo struct {
+	cmd    *demoCmd
+	dir    string
+	out    io.Writer
+	err    io.Writer
+	load   *mixture.Mixture
+	audit  *audit.Audit
+	stage  *stage.Stage
+	cfg    Config
+	daemon daemon
+}
+
+// daemon is the daemon in this process: the same code as "pushd run".
+type daemon struct {
+	tell    context.CancelFunc
+	ended   chan error
+	serving serving
+}
+
+func (d *demo) setUp() (err error) {
+	d.say("setting up: %d tenants, their certificates and service accounts, broker and simulators", d.cmd.Tenants)
+	if d.stage, err = stage.Build(d.dir, d.load, 5*time.Millisecond); err != nil {
+		return fmt.Errorf("set up the simulators: %w", err)
+	}
+	d.cfg = stagedConfig(d.dir, d.stage)
+	log := slog.New(slog.DiscardHandler)
+	if d.cmd.Verbose {
+		log = slog.New(slog.NewTextHandler(d.err, nil))
+	}
+	ctx, tell := context.WithCancel(context.Background())
+	d.daemon = daemon{tell: tell, ended: make(chan error, 1)}
+	runs := make(chan serving, 1)
+	go func() { d.daemon.ended <- serve(ctx, &d.cfg, log, func(s serving) { runs <- s }) }()
+	select {
+	case d.daemon.serving = <-runs:
+		return nil
+	case err := <-d.daemon.ended:
+		d.daemon.ended <- nil
+		return errors.Join(err, d.tearDown())
+	}
+}
+
+// stagedConfig is the configuration of a daemon on a stage: the defaults, but for the addresses, and waits that suit an
+// audience.
+func stagedConfig(dir string, s *stage.Stage) Config {
+	cfg := DefaultConfig()
+	cfg.Kafka.Brokers = []string{s.Broker.Addr()}
+	cfg.TenantsDir = s.TenantsDir
+	cfg.Store.Dir = filepath.Join(dir, "ledger")
+	cfg.Engine.Merge.Interval = demoInterval
+	cfg.APNs.Host, cfg.APNs.Port, cfg.APNs.Connection.RootCA = s.APNs.Host(), s.APNs.Port(), s.CAFile
+	cfg.APNs.Retry.ServerError, cfg.APNs.Retry.Device = time.Second, time.Second
+	cfg.FCM.Endpoint, cfg.FCM.Connection.RootCA = s.FCM.URL()+"/v1", s.CAFile
+	cfg.FCM.Retry.Unavailable, cfg.FCM.Retry.Quota = time.Second, time.Second
+	cfg.Admin.Listen = "127.0.0.1:0"
+	cfg.share()
+	return cfg
+}
+
+func (d *demo) tearDown() error {
+	d.daemon.tell()
+	err := <-d.daemon.ended
+	return errors.Join(err, d.stage.Close())
+}
+
+// play publishes the mixture, waits until everything came of it that had to, and asks the audit.
+func (d *demo) play(ctx context.Context) (*demoResult, error) {
+	listening, stopListening := context.WithCancel(ctx)
+	defer stopListening()
+	heard := d.listen(listening)
+	bar := d.progress()
+	published := make(chan error, 1)
+	go func() { published <- d.publish(ctx) }()
+
+	tick := time.NewTicker(250 * time.Millisecond)
+	defer tick.Stop()
+	var deadline <-chan time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return nil, errors.New("interrupted")
+		case err := <-heard:
+			return nil, fmt.Errorf("listen to feedback: %w", err)
+		case err := <-d.daemon.ended:
+			d.daemon.ended <- nil
+			return nil, fmt.Errorf("the daemon ended: %w", err)
+		case err := <-published:
+			if err != nil {
+				return nil, fmt.Errorf("publish: %w", err)
+			}
+			published = nil
+			deadline = time.After(d.cmd.Within)
+		case <-tick.C:
+			pending := d.audit.Pending(d.stage.Receipts)
+			done := d.audit.Published() - pending
+			bar.Set(done)
+			if published != nil || pending > 0 {
+				continue
+			}
+			// Everything has come. What comes now is too much; the trailing wakes that are due get their time.
+			if !d.quiet(ctx) {
+				return nil, errors.New("interrupted")
+			}
+			bar.Finish()
+			return d.judge()
+		case <-deadline:
+			bar.Exit()
+			return d.judge()
+		}
+	}
+}
+
+// quiet waits until no push was accepted for a while longer than devices rest.
+func (d *demo) quiet(ctx context.Context) bool {
+	for last := -1; last != d.stage.Accepted(); {
+		last = d.stage.Accepted()
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(demoInterval + 500*time.Millisecond):
+		}
+	}
+	return true
+}
+
+func (d *demo) progress() *progressbar.ProgressBar {
+	w := d.err
+	if d.cmd.JSON {
+		w = io.Discard
+	}
+	return progressbar.NewOptions(d.cmd.Events,
+		progressbar.OptionSetWriter(w), progressbar.OptionSetDescription("woken"), progressbar.OptionShowCount(),
+		progressbar.OptionShowIts(), progressbar.OptionSetItsString("events"), progressbar.OptionThrottle(100*time.Millisecond),
+		progressbar.OptionClearOnFinish(), progressbar.OptionSetWidth(30))
+}
+
+// say tells people what goes on; machines want the result only.
+func (d *demo) say(format string, args ...any) {
+	if !d.cmd.JSON {
+		fmt.Fprintf(d.err, format+"\n", args...)
+	}
+}
+
+// show prints the result.
+func (c *demoCmd) show(w io.Writer, r *demoResult) error {
+	if c.JSON {
+		encoder := json.NewEncoder(w)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(r)
+	}
+	return r.table(w)
+}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -65,13 +66,41 @@ func BenchmarkFlush(b *testing.B) {
 		b.StartTimer()
 	}
 	b.StopTimer()
+	disk := l.measure(func(m *pebble.Metrics) float64 { return float64(m.DiskSpaceUsage()) })
 	begin := cpuTime(b)
 	if err := l.Close(); err != nil { // waits for what compacts
 		b.Fatal(err)
 	}
 	spent += cpuTime(b) - begin
 	b.ReportMetric(float64(spent.Nanoseconds())/float64(outcomes), "cpu-ns/outcome")
+	b.ReportMetric(disk/float64(outcomes), "disk-bytes/outcome")
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(outcomes), "ns/outcome")
+}
+
+// BenchmarkPartition restores a partition of which the journal has a million outcomes, among as many of nine others.
+func BenchmarkPartition(b *testing.B) {
+	const flushes, partitions, perPartition = 100, 10, 1000
+	cfg := DefaultConfig()
+	cfg.Dir = b.TempDir()
+	l := open(b, cfg)
+	random := rand.New(rand.NewPCG(1, 2))
+	for n := range flushes {
+		var batch []Flush
+		for p := range partitions {
+			f := Flush{Partition: int32(p), Watermark: 1}
+			for range perPartition * (1 + 9*((partitions-p)/partitions)) { // ten times as many in partition 0
+				f.Outcomes = append(f.Outcomes, accepted(Device(random.Uint64()), EventID(random.Uint64()), epoch.Add(time.Duration(n)*time.Second)))
+			}
+			batch = append(batch, f)
+		}
+		write(b, l, batch...)
+	}
+	for b.Loop() {
+		if _, events := partition(b, l, 0).Index.Len(); events != flushes*perPartition*partitions {
+			b.Fatal(events, "events restored")
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*flushes*perPartition*partitions), "ns/outcome")
 }
 
 // fill makes an index that knows n devices with an event id each.

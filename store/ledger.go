@@ -160,6 +160,8 @@ func (l *Ledger) Close() error {
 	return nil
 }
 
+var errClosed = errors.New("the ledger is closed")
+
 // enter begins a use of the database; leave ends it.
 func (l *Ledger) enter() error {
 	l.using.RLock()

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -101,8 +100,6 @@ func (m *metrics) unregister() {
 	}
 	m.registered = nil
 }
-
-var errClosed = errors.New("the ledger is closed")
 
 // measure reads Pebble's metrics.
 func (l *Ledger) measure(value func(*pebble.Metrics) float64) float64 {

@@ -106,6 +106,7 @@ func TestConformance(t *testing.T) {
 		Connections: DefaultConfig().Connections,
 		Cases:       cases(),
 		Timeout:     providers.Result{Outcome: providers.Again, Reason: "transport: timeout", Wait: time.Second},
+		NoServer:    providers.Result{Outcome: providers.Again, Reason: "transport: dial", Wait: time.Second},
 		Transport:   time.Second,
 	})
 }

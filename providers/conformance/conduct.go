@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"sync"
@@ -83,9 +84,7 @@ func (p Provider) noServer(t *testing.T) {
 	inbox := NewInbox()
 	sender.Send(p.pushes(0, 50), inbox.Done)
 	for ref, result := range inbox.Wait(t, 50) {
-		if result.Outcome != providers.Again || result.Wait != p.Transport || result.Reason != "transport: dial" {
-			t.Errorf("push %v: %+v", ref, result)
-		}
+		check(t, fmt.Sprint("push ", ref), result, p.NoServer)
 	}
 }
 

@@ -27,6 +27,8 @@ type Provider struct {
 	Cases []Case
 	// Timeout is what becomes of a push that is not answered in time.
 	Timeout providers.Result
+	// NoServer is what becomes of a push when there is nobody to connect to.
+	NoServer providers.Result
 	// Transport is the wait after a connection failed while the push was under way.
 	Transport time.Duration
 }
@@ -66,7 +68,7 @@ func Run(t *testing.T, p Provider) {
 	t.Run("a connection that answers nothing is survived", func(t *testing.T) { t.Parallel(); p.eachConduct(t) })
 	t.Run("each push is answered once whatever happens", func(t *testing.T) { t.Parallel(); p.chaos(t) })
 	t.Run("streams and connections stay within their limits", func(t *testing.T) { t.Parallel(); p.limits(t) })
-	t.Run("no server means again", func(t *testing.T) { t.Parallel(); p.noServer(t) })
+	t.Run("no server means to try again", func(t *testing.T) { t.Parallel(); p.noServer(t) })
 	t.Run("Close answers what is under way", func(t *testing.T) { t.Parallel(); p.closes(t) })
 	t.Run("a tenant's credential serves no other", func(t *testing.T) { t.Parallel(); p.tenants(t) })
 	t.Run("Send does not keep the caller's slice", func(t *testing.T) { t.Parallel(); p.reuse(t) })

@@ -19,10 +19,13 @@ import (
 
 const (
 	scope = "https://www.googleapis.com/auth/firebase.messaging"
-	// renewBefore is how long before its end an access token is renewed; until it has ended it is still used.
-	renewBefore = 5 * time.Minute
+	// renewShare is the last part of its life in which an access token is renewed, while it is still used: of an hour the
+	// last 5 minutes.
+	renewShare = 12
 	// endBefore is how long before its end an access token is no longer used.
 	endBefore = 10 * time.Second
+	// grantPause is the wait after a failed renewal, while the old token is still used.
+	grantPause = 10 * time.Second
 	// grantTimeout bounds one request for a token.
 	grantTimeout = 30 * time.Second
 	// defaultLife is that of a token whose answer names none; Google's last an hour.
@@ -43,8 +46,9 @@ type accessToken struct {
 
 	mu      sync.Mutex // guards all below
 	token   string
-	ends    time.Time
-	pending *grant // nil while none is under way
+	renew   time.Time // from when on a new one is asked for
+	ends    time.Time // until when this one is used
+	pending *grant    // nil while none is under way
 }
 
 // grant is a request for a token, and those who wait for it.
@@ -85,11 +89,12 @@ func newAccessToken(cfg connection.Config, credential *providers.FCMCredential) 
 // current is a token that is good for a while. It waits where there is none.
 func (t *accessToken) current(ctx context.Context) (string, error) {
 	t.mu.Lock()
-	left := time.Until(t.ends)
-	if left < renewBefore && t.pending == nil {
+	now := time.Now()
+	good := now.Before(t.ends)
+	if (!good || !now.Before(t.renew)) && t.pending == nil {
 		t.startGrant()
 	}
-	if left > endBefore {
+	if good {
 		defer t.mu.Unlock()
 		return t.token, nil
 	}
@@ -108,7 +113,7 @@ func (t *accessToken) unauthenticated(token string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.token == token {
-		t.token, t.ends = "", time.Time{}
+		t.token, t.renew, t.ends = "", time.Time{}, time.Time{}
 	}
 }
 
@@ -127,9 +132,12 @@ func (t *accessToken) grant(g *grant) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.pending = nil
+	t.renew = time.Now().Add(grantPause)
 	if g.err = grantError(err); g.err == nil {
 		g.token = token.AccessToken
-		t.token, t.ends = token.AccessToken, token.Expiry
+		t.token = token.AccessToken
+		t.ends = token.Expiry.Add(-endBefore)
+		t.renew = token.Expiry.Add(-time.Until(token.Expiry) / renewShare)
 	}
 	close(g.done)
 }

@@ -2,7 +2,6 @@ package fcm
 
 import (
 	"encoding/json"
-	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -97,11 +96,4 @@ func FuzzDataIsWhatThePayloadSays(f *testing.F) {
 			}
 		}
 	})
-}
-
-func TestWakeUpsShareTheirDataUnchanged(t *testing.T) {
-	t.Parallel()
-	if !maps.Equal(wakeUp, map[string]string{"t": "checkin"}) {
-		t.Errorf("%v", wakeUp)
-	}
 }

@@ -7,6 +7,7 @@
 // It knows nothing of Kafka, offsets or the ledger (invariant I6), and holds no retry policy beyond the first wait
 // that each answer asks for: the engine decides when, and whether, a push is made again.
 //
-// The packages below it: apns and fcm each have one table from status and reason to Outcome; simulator has servers
-// that refuse what the real services refuse.
+// The packages below it: apns and fcm each have one table from status and reason to Outcome; connection has the HTTP/2
+// connections of one credential; simulator has servers that refuse what the real services refuse; conformance holds
+// every Sender to its promises against them.
 package providers

@@ -26,7 +26,8 @@ type Receipt struct {
 }
 
 // Account is what a server can testify: which tokens it accepted pushes for, when, and how often it gave each answer.
-// A push counts as accepted when the server has decided so, whether or not its answer reached the client.
+// A push counts as accepted when the server begins to answer so, whether or not the answer reaches the client. One that a
+// GOAWAY leaves out while its answer is still delayed does not count: the server has said that it did nothing with it.
 // Several servers may share one. It is safe for concurrent use.
 //
 // It is bounded: 16 receipts are kept of a token, and DefaultMaxTokens tokens; what is beyond is counted, not kept.

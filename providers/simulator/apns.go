@@ -172,8 +172,8 @@ func (s *apnsSession) decide(st *stream) Answer {
 		topic = s.certTopic
 	}
 	attempt := account.ask(token)
+	st.token, st.topic = token, topic
 	if s.config.Answer == nil {
-		account.accept(token, topic, st.received)
 		return Answer{}
 	}
 	req := Request{
@@ -181,11 +181,7 @@ func (s *apnsSession) decide(st *stream) Answer {
 		PushType: st.header.values[fieldPushType], Priority: st.header.values[fieldPriority], Payload: st.body,
 		At: st.received, Attempt: attempt, Connection: s.connection, Stream: st.id,
 	}
-	a := s.config.Answer(req)
-	if a.accepts(st.id) {
-		account.accept(token, topic, st.received)
-	}
-	return a
+	return s.config.Answer(req)
 }
 
 func (s *apnsSession) tenant() string {

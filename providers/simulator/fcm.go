@@ -148,18 +148,14 @@ func (s *fcmSession) decide(st *stream, m *fcmMessage, email, project string) An
 	}
 	account := s.config.Account
 	attempt := account.ask(m.token)
+	st.token, st.topic = m.token, project
 	if s.config.Answer == nil {
-		account.accept(m.token, project, st.received)
 		return Answer{}
 	}
-	a := s.config.Answer(Request{
+	return s.config.Answer(Request{
 		Token: m.token, Topic: project, Tenant: email, Priority: m.priority, Payload: st.body,
 		At: st.received, Attempt: attempt, Connection: s.connection, Stream: st.id,
 	})
-	if a.accepts(st.id) {
-		account.accept(m.token, project, st.received)
-	}
-	return a
 }
 
 // authorize checks method, path and access token, and returns the account's email and the project.

@@ -19,6 +19,8 @@ type stream struct {
 	recvWindow int64
 	received   time.Time
 
+	token, topic string // of a push that passed the checks: it is accepted when its answer is carried out
+
 	answer     Answer
 	apnsID     []byte // to be sent with the answer
 	reply      []byte // body of the answer
@@ -204,8 +206,11 @@ func (c *conn) carryOut(st *stream) {
 			return
 		}
 	}
-	if !a.accepts(st.id) {
+	switch {
+	case !a.accepts(st.id):
 		c.srv.account.count(a.String())
+	case st.token != "":
+		c.srv.account.accept(st.token, st.topic, st.received)
 	}
 	switch {
 	case a.Drop:

@@ -70,9 +70,8 @@ type Identify struct {
 
 // output is what one step asks the goroutine to do.
 type output struct {
-	offers   []*wake   // to be given to the lane of their content
-	notices  []*notice // to be published
-	released bool      // the tenure's last flush is durable: Release may return
+	offers  []*wake   // to be given to the lane of their content
+	notices []*notice // to be published
 }
 
 // notice is a message that must be acknowledged before what it is about is settled: feedback, then ledger, then offset.

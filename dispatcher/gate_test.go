@@ -108,7 +108,7 @@ func TestLimitsHoldTogetherOverAnySeconds(t *testing.T) {
 	t.Parallel()
 	r := newRoad(RatesConfig{APNs: 2000, InFlight: 1})
 	slow, slowSent := r.lane("slow", 500, 1<<20)
-	fast, fastSent := r.lane("fast", 0, 1<<20)
+	fast, _ := r.lane("fast", 0, 1<<20)
 	r.offer(slow, 100_000, event.Normal)
 	r.offer(fast, 100_000, event.Normal)
 	r.drive(10*time.Second, nil)
@@ -118,7 +118,6 @@ func TestLimitsHoldTogetherOverAnySeconds(t *testing.T) {
 	if n := len(r.order); n < 19_600 || n > 20_400 {
 		t.Errorf("the provider of 2000/s got %d pushes in 10 s", n)
 	}
-	_ = fastSent
 }
 
 func TestUrgentOvertakesOtherTenantsBulkUnderASharedLimit(t *testing.T) {
@@ -183,8 +182,9 @@ func TestPushesUnderWayStayBelowTheCap(t *testing.T) {
 		}
 		s.answer(providers.Accepted)
 	}
-	if n := r.gate.inFlight.Load(); r.step() != (time.Time{}) || n != 0 && r.gate.inFlight.Load() != 0 {
-		t.Errorf("%d pushes are still counted", r.gate.inFlight.Load())
+	r.step()
+	if n := r.gate.inFlight.Load(); n != 0 {
+		t.Errorf("%d pushes are still counted", n)
 	}
 }
 

@@ -297,7 +297,7 @@ func (m *model) rebalance() {
 	if !m.core.drain() {
 		if m.rng.IntN(2) == 0 {
 			m.ack()
-			for m.flying != nil && len(m.flying) > 0 {
+			for len(m.flying) > 0 {
 				m.answerSome(m.randomResult())
 			}
 			m.core.drain()

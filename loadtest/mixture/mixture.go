@@ -72,7 +72,6 @@ const (
 // device is what the mixture remembers of a device while it is made.
 type device struct {
 	event.Event
-	burst int // where in the order of publishing its events lie
 	fault Fault
 }
 

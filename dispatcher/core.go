@@ -14,6 +14,9 @@ import (
 // parkAfter is the longest wait that stays in memory and holds its offsets. A longer one is parked.
 const parkAfter = 3 * time.Second
 
+// stampEvery is for how many offsets one timestamp is kept: enough to say how old the head of a window is.
+const stampEvery = 64
+
 // core is a shard's state machine: single-threaded, without I/O, without a clock. Inputs are records, results,
 // acknowledgements and the time; outputs are collected in out and in the next flush. The goroutine around it is shard.
 type core struct {
@@ -30,7 +33,9 @@ type core struct {
 	window   *queue.Window
 	backlog  []queue.Record // taken from the owner, waiting for room in the window
 	draining bool
-	notices  map[*notice]struct{} // of this tenure, not acknowledged yet
+	stamps   [queue.WindowSize / stampEvery]time.Time // of the window: the Kafka timestamp of one record in stampEvery
+	stamped  int64                                    // the last offset block that has one
+	notices  map[*notice]struct{}                     // of this tenure, not acknowledged yet
 
 	// What the next flush writes.
 	outcomes   []store.Outcome
@@ -100,9 +105,17 @@ func newCore(env Env, partition int32, restored *store.Restored) *core {
 func (c *core) assign(offset int64) int64 {
 	c.tenure++
 	c.window = queue.NewWindow(offset)
-	c.backlog = c.backlog[:0]
+	c.backlog, c.stamped = c.backlog[:0], -1
 	c.draining = false
 	return c.tenure
+}
+
+// head is the Kafka timestamp of about the oldest record that is not done; zero where all are.
+func (c *core) head() time.Time {
+	if c.window == nil || c.window.Used() == 0 {
+		return time.Time{}
+	}
+	return c.stamps[c.window.Watermark()/stampEvery%int64(len(c.stamps))]
 }
 
 // tick does what is due.

@@ -34,6 +34,10 @@ func (c *core) read(now time.Time) {
 func (c *core) record(r *queue.Record, now time.Time) {
 	c.window.Take(r.Offset)
 	c.books.read++
+	if block := r.Offset / stampEvery; block != c.stamped {
+		c.stamped = block
+		c.stamps[block%int64(len(c.stamps))] = r.Time
+	}
 	e, err := event.Decode(r.Key, r.Value, r.Headers, r.Time)
 	if err != nil {
 		c.deadLetter(r, err, now)

@@ -83,6 +83,9 @@ var (
 	descDead       = prometheus.NewDesc("pushd_dlq_records_total", "Records published to the dead-letter topic.", nil, nil)
 	descImbalance  = prometheus.NewDesc("pushd_accounting_imbalance", "Events read minus all that is known of them. Not 0 means an event was lost or doubled: report it.", nil, nil)
 	descWindow     = prometheus.NewDesc("pushd_ack_window_used_ratio", "How full a partition's ack window is; at 1 it pauses.", []string{"partition"}, nil)
+	descHeadAge    = prometheus.NewDesc("pushd_head_age_seconds", "Age of about the oldest event of a partition that is not done; 0 where all are.", []string{"partition"}, nil)
+	descOldest     = prometheus.NewDesc("pushd_oldest_event_age_seconds", "The largest of pushd_head_age_seconds.", nil, nil)
+	descTokens     = prometheus.NewDesc("pushd_token_invalidations_total", "Wakes that ended with a dead token, reported as feedback.", nil, nil)
 	descSends      = prometheus.NewDesc("pushd_sends_total", "Answers to pushes, by provider and outcome.", []string{"provider", "outcome"}, nil)
 	descInFlight   = prometheus.NewDesc("pushd_inflight_requests", "Pushes under way.", []string{"provider"}, nil)
 	descQueued     = prometheus.NewDesc("pushd_lane_queue_wakes", "Wakes that stand in lanes.", []string{"provider"}, nil)
@@ -101,18 +104,28 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
 	var b books
+	now, oldest := time.Now(), 0.0
 	m.engine.eachShard(func(s *shard) {
 		s.mu.Lock()
-		shown, used := s.shown, s.used
+		shown, used, head := s.shown, s.used, s.head
 		s.mu.Unlock()
 		b.add(&shown)
-		gauge(descWindow, used, strconv.Itoa(int(s.core.partition)))
+		age := 0.0
+		if !head.IsZero() {
+			age = max(0, now.Sub(head).Seconds())
+		}
+		oldest = max(oldest, age)
+		partition := strconv.Itoa(int(s.core.partition))
+		gauge(descWindow, used, partition)
+		gauge(descHeadAge, age, partition)
 	})
+	gauge(descOldest, oldest)
 	counter(descConsumed, b.read)
 	counter(descRestored, b.restored)
 	counter(descDuplicates, b.duplicates)
 	counter(descHanded, b.handedOver)
 	counter(descStrays, b.strays)
+	counter(descTokens, b.settled[store.TokenDead])
 	counter(descDead, b.settled[store.DeadLetter])
 	counter(descCoalesced, b.settled[store.Merged], "pending")
 	counter(descCoalesced, b.settled[store.Covered], "covered")

@@ -30,10 +30,11 @@ type shard struct {
 	flushing bool   // a flush is with the flusher; the goroutine's
 	byGate   map[*gate][]*wake
 
-	mu    sync.Mutex // guards the three below
+	mu    sync.Mutex // guards the four below
 	inbox shardInbox
 	shown books // a copy of core.books, of the end of the last step
 	used  float64
+	head  time.Time
 
 	backlog atomic.Int64  // records in the inbox and in the core's backlog
 	space   chan struct{} // capacity 1; rung when the backlog shrinks
@@ -165,7 +166,7 @@ func (s *shard) show() {
 	}
 	c.books.wakes = int64(len(c.wakes))
 	s.mu.Lock()
-	s.shown, s.used = c.books, used
+	s.shown, s.used, s.head = c.books, used, c.head()
 	waiting := int64(len(s.inbox.records) + len(c.backlog))
 	s.backlog.Store(waiting)
 	s.mu.Unlock()

@@ -31,7 +31,7 @@ type Config struct {
 
 	CommitInterval time.Duration `name:"commit_interval" help:"How often offsets are committed. A crash repeats the events of that time at most. 50ms to 1m." default:"1s"`
 	RevokeDrain    time.Duration `name:"revoke_drain" help:"How long pushes under way may take to settle when partitions are given up in a rebalance. The whole group waits that long. Below the session timeout." default:"3s"`
-	ShutdownDrain  time.Duration `name:"shutdown_drain" help:"How long pushes under way may take to settle when the process ends. 0s to 5m." default:"10s"`
+	ShutdownDrain  time.Duration `name:"shutdown_drain" help:"How long pushes under way may take to settle when the process ends. 0s to 5m." default:"6s"`
 }
 
 // Reset says where to go on in a partition whose place is not known.
@@ -113,7 +113,7 @@ func DefaultConfig() Config {
 		Publish:        PublishConfig{Linger: 5 * time.Millisecond, Flush: 5 * time.Second},
 		CommitInterval: time.Second,
 		RevokeDrain:    3 * time.Second,
-		ShutdownDrain:  10 * time.Second,
+		ShutdownDrain:  6 * time.Second,
 	}
 }
 

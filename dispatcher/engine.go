@@ -54,7 +54,7 @@ type Engine struct {
 
 	mu     sync.Mutex // guards the two below
 	shards map[int32]*shard
-	lanes  map[[2]string]*lane // by tenant and provider
+	lanes  map[[2]string]*lane // by tenant and provider; one without a sender has no credential
 
 	flushMu      sync.Mutex  // one flush at a time: the flusher's, or Stop's last
 	flushFailing atomic.Bool // the ledger could not write at the last try
@@ -169,34 +169,36 @@ func (e *Engine) shard(p int32) (*shard, error) {
 func (e *Engine) route(tenant, provider string) *lane {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	l := e.lanes[[2]string{tenant, provider}]
+	key := [2]string{tenant, provider}
+	l := e.lanes[key]
 	if l == nil {
-		g := e.gates[provider]
-		if g == nil {
-			return nil
-		}
 		credential, ok := e.deps.Open(tenant, provider)
 		if !ok {
 			return nil
 		}
 		l = &lane{
-			tenant: tenant, provider: provider, gate: g, sender: credential.Sender,
+			tenant: tenant, provider: provider, gate: e.gates[provider], sender: credential.Sender,
 			limit: newLimit(credential.Rate), cap: max(1, credential.InFlight),
 		}
-		e.lanes[[2]string{tenant, provider}] = l
+		e.lanes[key] = l
+	}
+	if l.sender == nil {
+		return nil
 	}
 	return l
 }
 
 // orphan is a lane for the waiting wakes of a credential that is not there any more: it bars everything.
 func (e *Engine) orphan(tenant, provider string) *lane {
-	g := e.gates[provider]
-	if g == nil {
-		g = e.gates[providers.APNs]
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	key := [2]string{tenant, provider}
+	if e.lanes[key] == nil {
+		e.deps.Logger.Warn("wakes wait for a credential that is gone: put its tenant file back and start again, or they are held until they expire",
+			"tenant", tenant, "provider", provider)
+		e.lanes[key] = &lane{tenant: tenant, provider: provider, gate: e.gates[provider]}
 	}
-	e.deps.Logger.Warn("wakes wait for a credential that is gone: put its tenant file back, or they are held until they expire",
-		"tenant", tenant, "provider", provider)
-	return &lane{tenant: tenant, provider: provider, gate: g}
+	return e.lanes[key]
 }
 
 // Halt lets no further push begin. What is under way is still answered and settled.
@@ -212,7 +214,7 @@ func (e *Engine) Stop(ctx context.Context) {
 	e.Halt()
 	poll := time.NewTicker(10 * time.Millisecond)
 	defer poll.Stop()
-	for ctx.Err() == nil && !e.idle() {
+	for ctx.Err() == nil && !e.idle(ctx) {
 		select {
 		case <-ctx.Done():
 		case <-poll.C:
@@ -223,18 +225,20 @@ func (e *Engine) Stop(ctx context.Context) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, l := range e.lanes {
-		l.sender.Close()
+		if l.sender != nil {
+			l.sender.Close()
+		}
 	}
 }
 
 // idle says whether no push is under way and the ledger has everything.
-func (e *Engine) idle() bool {
+func (e *Engine) idle(ctx context.Context) bool {
 	for _, g := range e.gates {
 		if g.inFlight.Load() > 0 {
 			return false
 		}
 	}
-	return e.flushOnce() == 0
+	return e.flushOnce(ctx) == 0
 }
 
 // eachShard calls f for every shard.

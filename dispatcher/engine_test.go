@@ -2,7 +2,6 @@ package dispatcher
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -12,7 +11,6 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pushd/providers"
@@ -53,6 +51,7 @@ func (k *kafka) recover() {
 // provider answers each push after a while, as it is told to.
 type provider struct {
 	latency time.Duration
+	gone    bool                                   // the tenant has no credential
 	answer  func(*providers.Push) providers.Result // nil accepts
 	mu      sync.Mutex
 	times   map[string]int // pushes by token
@@ -100,7 +99,7 @@ func newPlant(t *testing.T, fs vfs.FS, cfg Config, p *provider) *plant {
 	pl.engine = New(cfg, Deps{
 		Ledger: ledger, Publisher: pl.kafka, Topic: "pushd.checkin", Topics: Topics{Feedback: "pushd.feedback", Dead: "pushd.dead"},
 		Open: func(tenant, name string) (Credential, bool) {
-			return Credential{Sender: p, InFlight: 1000}, tenant == "acme"
+			return Credential{Sender: p, InFlight: 1000}, tenant == "acme" && !p.gone
 		},
 		Registry: pl.registry, Logger: slog.New(slog.DiscardHandler),
 	})
@@ -129,17 +128,27 @@ func (p *plant) assign(partition int32, offset int64) queue.Owner {
 	return o
 }
 
-// balanced fails the test where I7 does not hold at a scrape.
-func (p *plant) balanced() {
+// metric is what a gauge without labels says.
+func (p *plant) metric(name string) float64 {
 	p.t.Helper()
 	families, err := p.registry.Gather()
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	for _, f := range families {
-		if f.GetName() == "pushd_accounting_imbalance" && f.GetMetric()[0].GetGauge().GetValue() != 0 {
-			p.t.Fatalf("I7: the imbalance is %v", f.GetMetric()[0].GetGauge().GetValue())
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetGauge().GetValue()
 		}
+	}
+	p.t.Fatalf("there is no metric %s", name)
+	return 0
+}
+
+// balanced fails the test where I7 does not hold at a scrape.
+func (p *plant) balanced() {
+	p.t.Helper()
+	if n := p.metric("pushd_accounting_imbalance"); n != 0 {
+		p.t.Fatalf("I7: the imbalance is %v", n)
 	}
 }
 
@@ -382,25 +391,48 @@ func TestWaitingWakesAreServedAfterARestartWithoutThePartition(t *testing.T) {
 	})
 }
 
-func TestALedgerThatCannotWriteStopsTheOffsetsNotTheProcess(t *testing.T) {
+func TestWaitingWakesOfATenantThatIsGoneAreHeld(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var full atomic.Bool
-		fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
-			if full.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
-				return errors.New("no space left on device")
-			}
-			return nil
-		}))
-		p := newPlant(t, fs, DefaultConfig(), &provider{})
-		o := p.assign(0, 0)
-		if err := o.Take(t.Context(), wakes(0, 0, 100)); err != nil {
+		fs := vfs.NewMem()
+		first := newPlant(t, fs, DefaultConfig(), &provider{answer: func(*providers.Push) providers.Result {
+			return providers.Result{Outcome: providers.Later, Wait: time.Minute}
+		}})
+		o := first.assign(0, 0)
+		if err := o.Take(t.Context(), wakes(0, 0, 20)); err != nil {
 			t.Fatal(err)
 		}
 		pass(time.Second)
-		if ok, reason := p.engine.Ready(); !ok || o.Watermark() != 100 {
-			t.Fatalf("ready %v (%s), watermark %d", ok, reason, o.Watermark())
+		first.stop()
+
+		second := newPlant(t, fs, DefaultConfig(), &provider{gone: true})
+		pass(time.Hour)
+		if n := second.metric("pushd_holds"); n != 20 {
+			t.Errorf("%v events are held, not 20", n)
 		}
-		p.stop()
+		second.balanced()
+		second.stop()
+
+		third := newPlant(t, fs, DefaultConfig(), &provider{})
+		defer third.stop()
+		pass(time.Hour)
+		if len(third.provider.times) != 20 {
+			t.Errorf("%d of 20 wakes were sent when the tenant was back", len(third.provider.times))
+		}
+	})
+}
+
+func FuzzParkedWake(f *testing.F) {
+	w := &wake{tenant: "acme", name: "d1", parked: 2, due: epoch, since: epoch, content: &content{
+		lane: &lane{provider: providers.APNs}, token: "aa", pushMagic: "m", payload: []byte(`{"a":1}`), expires: epoch,
+	}}
+	f.Add(w.encode())
+	f.Add([]byte(`{"v":2}`))
+	f.Add([]byte(`{"v":1,"tenant":"a","device":"d","provider":"fcm","token":"t","priority":9}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		p, err := decodeParked(data)
+		if err == nil && (p.Priority > uint8(event.Bulk) || p.Tenant == "" || p.Token == "") {
+			t.Errorf("a wake that cannot be sent was taken: %+v", p)
+		}
 	})
 }

@@ -36,7 +36,7 @@ func (e *Engine) flushLoop(ctx context.Context) {
 		case <-ticker.C:
 		case <-e.flushBell:
 		}
-		e.flushOnce()
+		e.flushOnce(ctx)
 		if now := time.Now(); now.Sub(expired) > expireEvery {
 			expired = now
 			if err := e.deps.Ledger.Expire(now); err != nil {
@@ -47,8 +47,8 @@ func (e *Engine) flushLoop(ctx context.Context) {
 }
 
 // flushOnce writes what the shards have now and tells them. It returns how many shards had something. While the ledger
-// cannot write it tries again and collects nothing more: windows fill, partitions pause, and nothing is lost.
-func (e *Engine) flushOnce() int {
+// cannot write it tries again, until ctx ends, and collects nothing more: windows fill, partitions pause, nothing is lost.
+func (e *Engine) flushOnce(ctx context.Context) int {
 	e.flushMu.Lock()
 	defer e.flushMu.Unlock()
 	parts := e.collect()
@@ -68,7 +68,7 @@ func (e *Engine) flushOnce() int {
 			e.deps.Logger.Error("the ledger cannot be written; no offset is committed and partitions pause until it can", "error", err)
 		}
 		select {
-		case <-e.workCtx.Done():
+		case <-ctx.Done():
 			return 0
 		case <-time.After(flushRetry):
 		}

@@ -3,9 +3,11 @@ package dispatcher
 import (
 	"container/heap"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
+	"pushd/providers"
 	"pushd/queue/event"
 	"pushd/store"
 )
@@ -99,8 +101,10 @@ func decodeParked(data []byte) (parkedWake, error) {
 	switch {
 	case p.Version != parkedVersion:
 		return p, fmt.Errorf("format version %d; this pushd reads %d", p.Version, parkedVersion)
-	case p.Tenant == "" || p.Device == "" || p.Provider == "" || p.Token == "":
-		return p, fmt.Errorf("tenant, device, provider or token is missing")
+	case p.Tenant == "" || p.Device == "" || p.Token == "":
+		return p, errors.New("tenant, device or token is missing")
+	case p.Provider != providers.APNs && p.Provider != providers.FCM:
+		return p, fmt.Errorf("provider %q is neither apns nor fcm", p.Provider)
 	case p.Priority > uint8(event.Bulk) || p.Events < 0 || p.Attempts < 0 || p.Rewake < 0:
 		return p, fmt.Errorf("priority %d, events %d, attempts %d or rewake %d is out of range", p.Priority, p.Events, p.Attempts, p.Rewake)
 	}

@@ -28,10 +28,11 @@ const (
 
 // commands is the command line. A command that takes the configuration embeds Settings.
 type commands struct {
-	Run     runCmd     `cmd:"" help:"Run the daemon."`
-	Demo    demoCmd    `cmd:"" help:"Show the whole of it on this machine alone: broker, simulators and daemon in one process."`
-	Config  configCmd  `cmd:"" help:"Check the configuration, and show what is in force and where each setting comes from."`
-	Version versionCmd `cmd:"" help:"Show the version."`
+	Run      runCmd      `cmd:"" help:"Run the daemon."`
+	Demo     demoCmd     `cmd:"" help:"Show the whole of it on this machine alone: broker, simulators and daemon in one process."`
+	Simulate simulateCmd `cmd:"" help:"Run simulators of APNs and FCM and a broker, for a trial of \"pushd run\" by hand."`
+	Config   configCmd   `cmd:"" help:"Check the configuration, and show what is in force and where each setting comes from."`
+	Version  versionCmd  `cmd:"" help:"Show the version."`
 }
 
 // process is what a command gets from the world it runs in.

@@ -15,28 +15,8 @@ import (
 	"pushd/queue/kafkatest"
 )
 
-// realKafka returns the broker that PUSHD_TEST_KAFKA names, or one of its own.
-func realKafka(t *testing.T) *kafkatest.Kafka {
-	t.Helper()
-	if k := kafkatest.FromEnv(); k != nil {
-		return k
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute) // the first time it is fetched
-	defer cancel()
-	k, err := kafkatest.Start(ctx, kafkatest.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := k.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	return k
-}
-
 func TestAgainstApacheKafka(t *testing.T) {
-	k := realKafka(t)
+	k := kafkatest.ForTest(t)
 	t.Run("suite", func(t *testing.T) { suite(t, testBroker{addr: k.Addr}) })
 	t.Run("TLS and SCRAM", func(t *testing.T) { secured(t, k) })
 	t.Run("an outage of the broker loses nothing", func(t *testing.T) {

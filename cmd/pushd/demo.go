@@ -16,6 +16,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 
 	"pushd/loadtest/audit"
+	"pushd/loadtest/management"
 	"pushd/loadtest/mixture"
 	"pushd/loadtest/stage"
 )
@@ -84,6 +85,7 @@ type demo struct {
 	load   *mixture.Mixture
 	audit  *audit.Audit
 	stage  *stage.Stage
+	server *management.Server
 	cfg    Config
 	daemon daemon
 }
@@ -101,6 +103,9 @@ func (d *demo) setUp() (err error) {
 		return fmt.Errorf("set up the simulators: %w", err)
 	}
 	d.cfg = stagedConfig(d.dir, d.stage)
+	d.server = &management.Server{
+		Broker: d.stage.Broker.Addr(), Topic: d.cfg.Kafka.Topic, Feedback: d.cfg.Feedback.Topic, Dead: d.cfg.Feedback.Dead, Audit: d.audit,
+	}
 	log := slog.New(slog.DiscardHandler)
 	if d.cmd.Verbose {
 		log = slog.New(slog.NewTextHandler(d.err, nil))
@@ -145,10 +150,11 @@ func (d *demo) tearDown() error {
 func (d *demo) play(ctx context.Context) (*demoResult, error) {
 	listening, stopListening := context.WithCancel(ctx)
 	defer stopListening()
-	heard := d.listen(listening)
+	heard := make(chan error, 1)
+	go func() { heard <- d.server.Listen(listening) }()
 	bar := d.progress()
 	published := make(chan error, 1)
-	go func() { published <- d.publish(ctx) }()
+	go func() { published <- d.server.Publish(ctx, d.load.Records, 0) }()
 
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
@@ -158,6 +164,9 @@ func (d *demo) play(ctx context.Context) (*demoResult, error) {
 		case <-ctx.Done():
 			return nil, errors.New("interrupted")
 		case err := <-heard:
+			if ctx.Err() != nil {
+				return nil, errors.New("interrupted")
+			}
 			return nil, fmt.Errorf("listen to feedback: %w", err)
 		case err := <-d.daemon.ended:
 			d.daemon.ended <- nil
@@ -227,4 +236,18 @@ func (c *demoCmd) show(w io.Writer, r *demoResult) error {
 		return encoder.Encode(r)
 	}
 	return r.table(w)
+}
+
+// explain says how to go on by hand.
+func (d *demo) explain(w io.Writer) {
+	t := d.load.Tenants[0]
+	fmt.Fprintf(w, `
+Still running; end it with Ctrl-C.
+  broker      %s, topic %s
+  simulators  APNs https://%s, FCM %s
+  metrics     curl -s http://%s/metrics
+Publish an event by hand, for example with kcat:
+  echo '%s/device-x {"provider":"apns","token":"aa11bb22","push_magic":"magic-x"}' | \
+    kcat -P -b %s -t %s -K ' '
+`, d.stage.Broker.Addr(), d.cfg.Kafka.Topic, d.stage.APNs.Addr(), d.stage.FCM.URL(), d.daemon.serving.admin, t.Name, d.stage.Broker.Addr(), d.cfg.Kafka.Topic)
 }

@@ -19,7 +19,7 @@ import (
 
 // Stage is a running broker and running simulators, with the tenants that they know.
 type Stage struct {
-	Broker     *embedded.Broker
+	Broker     *embedded.Broker // nil where the stage was built without one
 	APNs       *simulator.APNs
 	FCM        *simulator.FCM
 	TenantsDir string
@@ -31,7 +31,27 @@ type Stage struct {
 const Partitions = 8
 
 // Build starts broker and simulators and writes their files and the tenants' below dir. Each answer takes latency.
-func Build(dir string, m *mixture.Mixture, latency time.Duration) (_ *Stage, err error) {
+func Build(dir string, m *mixture.Mixture, latency time.Duration) (*Stage, error) {
+	s, err := BuildProviders(dir, m, latency)
+	if err != nil {
+		return nil, err
+	}
+	if s.Broker, err = embedded.Start(BrokerConfig(dir)); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// BrokerConfig is the broker that Build starts, with its files below dir.
+func BrokerConfig(dir string) embedded.Config {
+	return embedded.Config{
+		DataDir: filepath.Join(dir, "kafka"), Listen: "127.0.0.1:0", Partitions: Partitions,
+		Topics: []string{event.CheckinTopic, event.FeedbackTopic, event.DeadTopic},
+	}
+}
+
+// BuildProviders builds a stage without a broker, for a play with another one.
+func BuildProviders(dir string, m *mixture.Mixture, latency time.Duration) (_ *Stage, err error) {
 	s := &Stage{TenantsDir: filepath.Join(dir, "tenants"), CAFile: filepath.Join(dir, "ca.pem"), faults: m.Faults}
 	defer func() {
 		if err != nil {
@@ -52,12 +72,6 @@ func Build(dir string, m *mixture.Mixture, latency time.Duration) (_ *Stage, err
 		return nil, err
 	}
 	if s.FCM, err = simulator.StartFCM(simulator.FCMConfig{Authority: authority, Latency: latency, Answer: s.fcm}); err != nil {
-		return nil, err
-	}
-	if s.Broker, err = embedded.Start(embedded.Config{
-		DataDir: filepath.Join(dir, "kafka"), Listen: "127.0.0.1:0", Partitions: Partitions,
-		Topics: []string{event.CheckinTopic, event.FeedbackTopic, event.DeadTopic},
-	}); err != nil {
 		return nil, err
 	}
 	for _, t := range m.Tenants {

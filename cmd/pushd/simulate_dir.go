@@ -154,7 +154,7 @@ func configYAML(d trialDir, t *trial) []byte {
 	return fmt.Appendf(nil, `# Written by "pushd simulate", which does not write it again: it is yours to change. docs/configuration.md has all settings.
 kafka:
   brokers: [%q]
-  create_topics: true # the embedded broker has them; a Kafka of your own may not
+  create_topics: %t # the embedded broker has them; a Kafka of your own may not
 store:
   dir: %q
 merge:
@@ -168,5 +168,5 @@ providers:
   fcm:
     endpoint: %q
     root_ca: %q
-`, t.kafka, d.path("ledger"), d.path("tenants"), t.apns.Host(), t.apns.Port(), d.path("ca.pem"), t.fcm.URL()+"/v1", d.path("ca.pem"))
+`, t.kafka, t.broker == nil, d.path("ledger"), d.path("tenants"), t.apns.Host(), t.apns.Port(), d.path("ca.pem"), t.fcm.URL()+"/v1", d.path("ca.pem"))
 }

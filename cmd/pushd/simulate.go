@@ -37,7 +37,7 @@ func (simulateCmd) Help() string {
 	return `Starts simulators of APNs and FCM and an embedded Kafka broker, on this machine only, and writes a configuration for them
 into DIR: pushd.yaml, and one tenant "acme" with an MDM push certificate and a service account. In another terminal,
 
-  pushd run --config DIR/pushd.yaml
+  ./pushd run --config DIR/pushd.yaml
 
 is then the real daemon, and whatever is published to pushd.checkin is pushed to the simulators: "acme" is the tenant to
 publish for. Every push that is accepted is a line here, every refusal another, with the provider's own reason. The simulators
@@ -242,7 +242,7 @@ FCM      %s, simulated; access tokens from %s
 tenant   %s: push certificate of %s, Firebase project %s
 
 The daemon, in another terminal:
-  pushd run --config %s
+  ./pushd run --config %s
 An event, in a third:
   echo '%s/device-1 {"provider":"apns","token":"aa11bb22cc33dd44","push_magic":"magic-1"}' | \
     kcat -P -b %s -t %s -K ' ' -X partitioner=murmur2_random

@@ -14,6 +14,8 @@ const (
 	lapsed providers.Outcome = 0x80 + iota
 	// barred: the lane's credential is refused; the wake was not sent.
 	barred
+	// deferred: the provider asked the whole credential to wait for Result.Wait; the wake was not sent.
+	deferred
 )
 
 // verdict is what feedback says of a wake's end.
@@ -29,7 +31,7 @@ func verdictOf(r *providers.Result) verdict {
 
 // answer takes the result of the push that was made for w, or the lane's word why none was made.
 func (c *core) answer(w *wake, r *providers.Result, now time.Time) {
-	if r.Outcome != lapsed && r.Outcome != barred {
+	if r.Outcome < lapsed {
 		w.attempts++
 	}
 	if w.moot {
@@ -43,10 +45,10 @@ func (c *core) answer(w *wake, r *providers.Result, now time.Time) {
 		c.tokenDead(w, r, now)
 	case providers.Rejected:
 		c.report(w, store.Rejected, verdictOf(r), now)
-	case providers.Again, providers.Later:
+	case providers.Again, providers.Later, deferred:
 		c.retry(w, r, now)
 	case providers.Refused:
-		c.tell(w, event.CredentialRefused, verdictOf(r), now)
+		c.refusal(w, r, now)
 		c.refused(w, now)
 	case barred:
 		c.refused(w, now)
@@ -60,8 +62,11 @@ func (c *core) answer(w *wake, r *providers.Result, now time.Time) {
 // answerMoot ends a wake whose events were settled while its push was under way.
 func (c *core) answerMoot(w *wake, r *providers.Result, now time.Time) {
 	w.moot = false
-	if r.Outcome == providers.Accepted {
+	switch r.Outcome {
+	case providers.Accepted:
 		c.index.Rest(w.device, now)
+	case providers.Refused:
+		c.refusal(w, r, now)
 	}
 	c.next(w, now)
 }
@@ -72,9 +77,19 @@ func (c *core) accepted(w *wake, now time.Time) {
 	if c.Observe != nil {
 		c.Observe(w, now)
 	}
-	if c.Accepted {
-		c.tell(w, event.Accepted, verdict{}, now)
+	w.storedUntil = w.content.expires
+	if w.storedUntil.IsZero() {
+		w.storedUntil = now.Add(c.Config.Merge.Expires)
 	}
+	if c.Accepted {
+		c.publish(w, event.Accepted, verdict{}, now, func(now time.Time) { c.conclude(w, now) })
+		return
+	}
+	c.conclude(w, now)
+}
+
+// conclude ends an accepted push.
+func (c *core) conclude(w *wake, now time.Time) {
 	c.settle(w, store.Accepted, now)
 	w.attempts, w.staleSent = 0, false
 	if c.Config.Merge.Until == UntilCheckin && c.owe(w, now) {
@@ -86,17 +101,18 @@ func (c *core) accepted(w *wake, now time.Time) {
 // owe lets an accepted wake wait for the device's check-in. It says false where it cannot: the rewakes are used up, or
 // what made the wake dirty needs a push of its own.
 func (c *core) owe(w *wake, now time.Time) bool {
-	if w.rewake >= len(c.Config.Merge.Rewake) || c.Budget.Load() <= 0 {
+	if w.rewake >= len(c.Config.Merge.Rewake) || w.dirty != nil && !w.content.covers(w.dirty) {
+		return false
+	}
+	due := now.Add(c.Config.Merge.Rewake[w.rewake])
+	if !w.storedUntil.After(due) && w.dirty != nil || !w.durable && !c.keep(w, c.Owing) {
 		return false
 	}
 	if w.dirty != nil {
-		if !w.content.covers(w.dirty) {
-			return false
-		}
 		w.content = w.content.merged(w.dirty)
 		c.settleDirty(w, store.Covered, now)
 	}
-	c.schedule(w, owing, now.Add(c.Config.Merge.Rewake[w.rewake]), now)
+	c.schedule(w, owing, due, now)
 	return true
 }
 
@@ -105,6 +121,10 @@ func (c *core) trail(w *wake, now time.Time) {
 	if w.dirty == nil && w.state != owing {
 		c.remove(w)
 		return
+	}
+	if w.dirty != nil {
+		w.dirty.address(w.content) // it was just accepted: better than an older one
+		w.rewake = 0
 	}
 	c.clean(w)
 	w.since = now
@@ -128,10 +148,11 @@ func (c *core) tokenDead(w *wake, r *providers.Result, now time.Time) {
 	stale := !r.Since.IsZero() && w.content.registered.After(r.Since)
 	switch {
 	case stale && !w.staleSent:
-		c.tell(w, event.Stale, verdictOf(r), now)
 		w.staleSent = true
-		c.clean(w)
-		c.schedule(w, waiting, now.Add(againFloor), now)
+		c.publish(w, event.Stale, verdictOf(r), now, func(now time.Time) {
+			c.clean(w)
+			c.schedule(w, waiting, now.Add(againFloor), now)
+		})
 	case stale:
 		c.report(w, store.Stale, verdictOf(r), now)
 	default:
@@ -148,7 +169,7 @@ func (c *core) tokenDead(w *wake, r *providers.Result, now time.Time) {
 func (c *core) retry(w *wake, r *providers.Result, now time.Time) {
 	c.clean(w)
 	due := now.Add(backoff(r, w.attempts, c.Rand))
-	if w.content.expires.IsZero() && due.Sub(w.since) > c.Config.Merge.GiveUp {
+	if w.content.expires.IsZero() && now.Sub(w.since) >= c.Config.Merge.GiveUp {
 		c.report(w, store.Expired, verdict{reason: "given up: " + r.Reason, status: r.Status}, now)
 		return
 	}
@@ -161,6 +182,11 @@ func (c *core) retry(w *wake, r *providers.Result, now time.Time) {
 		return
 	}
 	c.schedule(w, waiting, due, now)
+}
+
+// refusal tells the publisher that a credential is refused. The lane lets one refusal through for each try.
+func (c *core) refusal(w *wake, r *providers.Result, now time.Time) {
+	c.send(&notice{message: c.feedback(w, event.CredentialRefused, verdictOf(r), now)})
 }
 
 // refused holds the wake until its credential is tried again.

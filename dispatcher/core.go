@@ -21,8 +21,10 @@ const stampEvery = 64
 // acknowledgements and the time; outputs are collected in out and in the next flush. The goroutine around it is shard.
 type core struct {
 	Env
+	shard     *shard // who is told the results; nil in tests of the core alone
 	partition int32
 	index     *store.Index
+	routes    map[[2]string]*lane // what Route said: an event costs no lock
 	wakes     map[store.Device]*wake
 	due       dueHeap
 	books     books
@@ -54,6 +56,7 @@ type Env struct {
 	Identify Identify                            // the ledger's identities
 	Route    func(tenant, provider string) *lane // nil where there is no such credential
 	Rand     *rand.Rand                          // jitter
+	Owing    *atomic.Int64                       // devices that may still owe a check-in, whole process
 	Budget   *atomic.Int64                       // wakes that may still be parked, whole process
 	Observe  func(w *wake, now time.Time)        // a wake was accepted: latency
 	Accepted bool                                // publish feedback for accepted wakes too
@@ -79,15 +82,12 @@ type output struct {
 	notices []*notice // to be published
 }
 
-// notice is a message that must be acknowledged before what it is about is settled: feedback, then ledger, then offset.
+// notice is a message that must be acknowledged before what it is about goes on: feedback, then ledger, then offset.
 type notice struct {
-	tenure  int64
 	message queue.Message
-	kind    store.Kind
-	wake    *wake // nil for a dead letter, and for feedback that settles nothing
-	device  store.Device
-	taken   taken // of a dead letter
-	settles bool
+	after   func(now time.Time) // nil where nothing hangs on it
+	wake    *wake               // in state reporting until then; nil for a dead letter
+	dead    *taken              // of a dead letter
 }
 
 func newCore(env Env, partition int32, restored *store.Restored) *core {
@@ -95,6 +95,7 @@ func newCore(env Env, partition int32, restored *store.Restored) *core {
 		Env:       env,
 		partition: partition,
 		index:     restored.Index,
+		routes:    make(map[[2]string]*lane),
 		wakes:     make(map[store.Device]*wake),
 		notices:   make(map[*notice]struct{}),
 		changed:   make(map[store.Device]struct{}),

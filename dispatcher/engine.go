@@ -78,6 +78,8 @@ func New(cfg Config, deps Deps) *Engine {
 	}
 	budget := new(atomic.Int64)
 	budget.Store(int64(cfg.Merge.MaxWaiting))
+	owing := new(atomic.Int64)
+	owing.Store(int64(cfg.Merge.MaxWaiting))
 	e.env = Env{
 		Config: cfg, Topic: deps.Topic, Topics: deps.Topics, Accepted: deps.Accepted,
 		Identify: Identify{
@@ -85,6 +87,7 @@ func New(cfg Config, deps Deps) *Engine {
 		},
 		Route:   e.route,
 		Budget:  budget,
+		Owing:   owing,
 		Observe: e.metrics.observe,
 	}
 	e.workCtx, e.cancel = context.WithCancel(context.Background())

@@ -134,8 +134,9 @@ func (g *gate) run(ctx context.Context) {
 func (g *gate) step(in gateInbox, now time.Time) time.Time {
 	g.halted = in.halt
 	for _, w := range in.offers {
-		// The content says which lane; it may be gone (withdrawn, or begun from an earlier place) before we look.
-		if k := w.offer.Load(); k != nil {
+		// The content says which lane. It may be gone before we look (withdrawn, or begun from an earlier place), or be
+		// another gate's: the device moved to another provider meanwhile, and was offered there too.
+		if k := w.offer.Load(); k != nil && k.lane.gate == g {
 			k.lane.queues[k.priority].push(w)
 			g.waiting.Add(1)
 			g.enlist(k.lane)
@@ -153,13 +154,12 @@ func (g *gate) take(a *laneAnswer, now time.Time) {
 	l.inFlight -= a.n
 	g.inFlight.Add(int64(-a.n))
 	switch {
+	case a.healthy: // also beside a refusal: then it was about one push, not about the credential
+		l.probing, l.barredUntil = false, time.Time{}
+		l.barred.Store(false)
 	case a.refused:
 		l.probing = false
-		l.until = now.Add(g.probe)
-		g.answerSelf(l, l.bar())
-	case a.healthy:
-		l.probing = false
-		l.barred.Store(false)
+		l.barredUntil = now.Add(g.probe)
 	}
 	if a.wait > 0 && now.Add(a.wait).After(l.until) {
 		l.until = now.Add(a.wait)
@@ -183,17 +183,15 @@ func (g *gate) turns(now time.Time) time.Time {
 		return time.Time{}
 	}
 	for i := len(g.timed) - 1; i >= 0; i-- {
-		if l := g.timed[i]; !now.Before(l.until) {
+		if l := g.timed[i]; !now.Before(l.wakeAt) {
 			l.timed = false
 			g.timed[i] = g.timed[len(g.timed)-1]
 			g.timed = g.timed[:len(g.timed)-1]
-			l.probing = l.barred.Load()
 			g.enlist(l)
 		}
 	}
 	for range turnsPerStep {
-		class := g.pick()
-		if class < 0 {
+		if g.empty() {
 			return g.soonest()
 		}
 		room := quantum
@@ -203,7 +201,7 @@ func (g *gate) turns(now time.Time) time.Time {
 		if room < 1 {
 			return now.Add(g.untilToken(now))
 		}
-		g.turn(class, room, now)
+		g.turn(g.pick(), room, now)
 	}
 	return now
 }
@@ -213,8 +211,10 @@ func (g *gate) turn(class, room int, now time.Time) {
 	l := g.rings[class][0]
 	g.rings[class] = g.rings[class][1:]
 	l.listed[class] = false
-	if l.closed(now) {
-		g.answerSelf(l, l.bar())
+	if outcome, wait := l.closed(now); outcome != 0 {
+		own, places := l.turnAway(outcome, wait)
+		g.waiting.Add(int64(-places))
+		g.answerSelf(l, own)
 		return
 	}
 	if l.barred.Load() {
@@ -245,47 +245,48 @@ func (g *gate) turn(class, room int, now time.Time) {
 
 // block leaves a lane out of the rings until an answer or a time lets it go on.
 func (g *gate) block(l *lane, now time.Time) {
-	until := l.until
-	if !now.Before(until) {
-		if l.limit == nil || tokens(l.limit, now) > 0 {
-			return // full: its next answer enlists it
-		}
-		until = now.Add(untilToken(l.limit, now))
+	switch {
+	case now.Before(l.until):
+		l.wakeAt = l.until
+	case l.limit == nil || tokens(l.limit, now) > 0:
+		return // full: its next answer enlists it
+	default:
+		l.wakeAt = now.Add(untilToken(l.limit, now))
 	}
-	l.until = until
 	if !l.timed {
 		l.timed = true
 		g.timed = append(g.timed, l)
 	}
 }
 
-// pick chooses the class of the next turn by weight; -1 where no lane has anything.
+// empty says whether no lane wants a turn.
+func (g *gate) empty() bool {
+	for class := range g.rings {
+		if len(g.rings[class]) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// pick chooses the class of the next turn by weight. Some class is not empty.
 func (g *gate) pick() int {
-	for range 2 {
-		empty := true
+	for {
 		for class := range g.rings {
-			if len(g.rings[class]) == 0 {
-				continue
-			}
-			empty = false
-			if g.credit[class] > 0 {
+			if len(g.rings[class]) > 0 && g.credit[class] > 0 {
 				g.credit[class]--
 				return class
 			}
 		}
-		if empty {
-			return -1
-		}
 		g.credit = weights
 	}
-	return -1
 }
 
 // soonest is when the first timed lane may go on.
 func (g *gate) soonest() (next time.Time) {
 	for _, l := range g.timed {
-		if next.IsZero() || l.until.Before(next) {
-			next = l.until
+		if next.IsZero() || l.wakeAt.Before(next) {
+			next = l.wakeAt
 		}
 	}
 	return next

@@ -246,14 +246,14 @@ func TestARefusedCredentialIsTriedAgainWithOnePush(t *testing.T) {
 	}
 }
 
-func TestAWaitOfTheCredentialPausesItsLaneOnly(t *testing.T) {
+func TestAShortWaitOfTheCredentialPausesItsLaneOnly(t *testing.T) {
 	t.Parallel()
 	r := newRoad(RatesConfig{})
 	l, s := r.lane("a", 0, 100)
 	other, otherSent := r.lane("b", 0, 100)
 	r.offer(l, 1, event.Normal)
 	r.step()
-	l.done([]providers.Result{{Ref: s.pushes[0].Ref, Outcome: providers.Later, Scope: providers.Credential, Wait: time.Minute}})
+	l.done([]providers.Result{{Ref: s.pushes[0].Ref, Outcome: providers.Later, Scope: providers.Credential, Wait: 2 * time.Second}})
 	s.pushes = nil
 	r.offer(l, 1, event.Normal)
 	r.offer(other, 1, event.Normal)
@@ -261,13 +261,73 @@ func TestAWaitOfTheCredentialPausesItsLaneOnly(t *testing.T) {
 	if len(s.pushes) != 0 || len(otherSent.pushes) != 1 {
 		t.Fatalf("%d pushes of the paused lane, %d of the other", len(s.pushes), len(otherSent.pushes))
 	}
-	if want := r.now.Add(time.Minute); !next.Equal(want) {
+	if want := r.now.Add(2 * time.Second); !next.Equal(want) {
 		t.Fatalf("the gate wakes at %v, not %v", next, want)
 	}
 	r.now = next
 	r.step()
 	if len(s.pushes) != 1 {
 		t.Fatal("the lane did not go on after the wait")
+	}
+}
+
+func TestALongWaitOfTheCredentialKeepsNoWakeInItsLane(t *testing.T) {
+	t.Parallel()
+	r := newRoad(RatesConfig{})
+	l, s := r.lane("a", 0, 1)
+	r.offer(l, 3, event.Normal)
+	r.step()
+	l.done([]providers.Result{{Ref: s.pushes[0].Ref, Outcome: providers.Later, Scope: providers.Credential, Wait: time.Hour}})
+	s.pushes = nil
+	r.step()
+	r.offer(l, 1, event.Normal)
+	r.step()
+	put := 0
+	for _, res := range r.shard.inbox.results {
+		if res.Outcome == deferred && res.Wait == time.Hour && res.Obeyed {
+			put++
+		}
+	}
+	if put != 3 || len(s.pushes) != 0 || r.gate.waiting.Load() != 0 {
+		t.Fatalf("%d wakes were put off, %d begun, %d stand in the lane", put, len(s.pushes), r.gate.waiting.Load())
+	}
+	r.now = r.now.Add(time.Hour)
+	r.offer(l, 1, event.Normal)
+	r.step()
+	if len(s.pushes) != 1 {
+		t.Fatal("the lane did not go on after the wait")
+	}
+}
+
+func TestARefusalBesideSuccessesBarsNothing(t *testing.T) {
+	t.Parallel()
+	r := newRoad(RatesConfig{})
+	l, s := r.lane("a", 0, 4)
+	r.offer(l, 4, event.Normal)
+	r.step()
+	pushes := s.pushes
+	s.pushes = nil
+	l.done([]providers.Result{{Ref: pushes[0].Ref, Outcome: providers.Refused}})
+	r.step()
+	l.done([]providers.Result{{Ref: pushes[1].Ref, Outcome: providers.Accepted}, {Ref: pushes[2].Ref, Outcome: providers.Accepted}})
+	r.offer(l, 2, event.Normal)
+	r.step()
+	if len(s.pushes) != 2 {
+		t.Fatalf("%d of 2 wakes were begun after others had been accepted", len(s.pushes))
+	}
+}
+
+func TestAGateLeavesAnotherGatesLaneAlone(t *testing.T) {
+	t.Parallel()
+	r := newRoad(RatesConfig{})
+	l, s := r.lane("a", 0, 4)
+	elsewhere := newGate(providers.FCM, DefaultConfig(), nil, 0, r.gate.metrics)
+	moved := &lane{tenant: "a", provider: providers.FCM, gate: elsewhere, cap: 1}
+	w := r.offer(l, 1, event.Normal)[0]
+	w.offer.Store(&content{lane: moved}) // the shard has rerouted it before the gate looks
+	r.step()
+	if len(s.pushes) != 0 || moved.queues[0].len() != 0 || w.offer.Load() == nil {
+		t.Fatalf("%d pushes, %d places in the other gate's lane", len(s.pushes), moved.queues[0].len())
 	}
 }
 

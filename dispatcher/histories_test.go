@@ -229,7 +229,7 @@ func (s *script) outputs(out *strings.Builder) {
 		s.places = append(s.places, wk)
 	}
 	for _, n := range s.world.unacked {
-		if n.settles && n.wake == nil {
+		if n.dead != nil {
 			fmt.Fprintf(out, "unacknowledged: dead letter\n")
 			continue
 		}

@@ -87,7 +87,7 @@ func (c *core) device(tenant, name string) store.Device {
 
 // wake takes a wake event.
 func (c *core) wake(e *event.Event, r *queue.Record, d store.Device, t taken, now time.Time) {
-	to := c.Route(e.Tenant, e.Provider)
+	to := c.route(e.Tenant, e.Provider)
 	if to == nil {
 		c.index.Unsee(d, t.id) // mended and replayed from the dead letters, it must count
 		c.deadLetter(r, &event.Error{
@@ -99,13 +99,25 @@ func (c *core) wake(e *event.Event, r *queue.Record, d store.Device, t taken, no
 	content := newContent(e, to, r.Time)
 	w := c.wakes[d]
 	if w == nil {
-		w = &wake{device: d, tenant: e.Tenant, name: e.Device, content: content, since: now, heapAt: -1, state: queued}
+		w = &wake{shard: c.shard, device: d, tenant: e.Tenant, name: e.Device, content: content, since: now, heapAt: -1, state: queued}
 		c.wakes[d] = w
 		c.hold(w, t)
 		c.begin(w, now)
 		return
 	}
 	c.mergeInto(w, content, t, now)
+}
+
+// route is the lane of a tenant's credential; nil where it has none.
+func (c *core) route(tenant, provider string) *lane {
+	key := [2]string{tenant, provider}
+	to := c.routes[key]
+	if to == nil {
+		if to = c.Route(tenant, provider); to != nil {
+			c.routes[key] = to
+		}
+	}
+	return to
 }
 
 // begin brings a wake that nothing stands against to where it belongs: its end, a rest, or its lane.
@@ -133,6 +145,7 @@ func (c *core) restedAt(w *wake, now time.Time) (time.Time, bool) {
 
 // mergeInto merges an event into the wake that its device already has.
 func (c *core) mergeInto(w *wake, newer *content, t taken, now time.Time) {
+	w.since = now // what was asked for just now is not given up soon
 	switch w.state {
 	case queued:
 		old := w.content
@@ -179,7 +192,9 @@ func (c *core) reroute(w *wake, merged, newer *content, t taken) {
 // mergeOwing takes an event of a device that was woken and has not checked in: the stored push does for it too, unless
 // it goes to another token or is less urgent than the event.
 func (c *core) mergeOwing(w *wake, newer *content, t taken, now time.Time) {
-	if !w.content.covers(newer) {
+	// The stored push must live until it is replaced by the rewake, or as long as the event itself would.
+	lives := w.storedUntil.After(w.due) || !newer.expires.IsZero() && !w.storedUntil.Before(newer.expires)
+	if !lives || !w.content.covers(newer) {
 		// Merged, not replaced: the events that the stored push covers still depend on this wake.
 		w.content, w.rewake, w.since = w.content.merged(newer), 0, now
 		c.hold(w, t)
@@ -191,18 +206,19 @@ func (c *core) mergeOwing(w *wake, newer *content, t taken, now time.Time) {
 	c.changed[w.device] = struct{}{} // the ledger must know the newest event that the check-in has to come after
 }
 
-// checkedIn takes the news that a device started a session at the given time: what was asked for before is satisfied.
+// checkedIn takes the news that a device started a session at the given time: what was asked for before that is satisfied.
+// At the same instant is not before: a command queued just after a session began would be lost.
 func (c *core) checkedIn(d store.Device, at, now time.Time) {
 	w := c.wakes[d]
 	if w == nil {
 		return
 	}
-	if w.dirty != nil && !w.dirty.newest.After(at) {
+	if w.dirty != nil && w.dirty.newest.Before(at) {
 		c.settleDirty(w, store.CheckedIn, now)
 	}
-	if w.content.newest.After(at) {
+	if !w.content.newest.Before(at) {
 		if w.state == owing {
-			// The session began before the newest event that the stored push was to cover, and used the push up.
+			// The session did not begin after the newest event that the stored push was to cover, and used the push up.
 			w.rewake = 0
 			c.trail(w, now)
 		}

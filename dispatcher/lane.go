@@ -27,9 +27,12 @@ type lane struct {
 	queues   [classes]fifo
 	listed   [classes]bool // stands in the gate's ring of that class
 	inFlight int
-	until    time.Time // not before: the provider asked to wait, or the credential was refused
-	timed    bool      // stands among the gate's timed lanes
-	probing  bool      // the credential was refused; one push tries it again
+	until    time.Time // not before: the provider asked the whole credential to wait
+	timed    bool      // stands among the gate's timed lanes, until wakeAt
+	wakeAt   time.Time
+
+	probing     bool      // the credential was refused; one push tries it again
+	barredUntil time.Time // when that may be
 
 	// barred is true from the first refusal of the credential until a push is answered otherwise. It is also set by
 	// the sender's goroutines, so that of many refusals under way only the first is reported.
@@ -48,9 +51,16 @@ func (l *lane) room(now time.Time) int {
 	return max(0, min(room, tokens(l.limit, now)))
 }
 
-// closed says whether the lane answers its wakes itself: its credential is refused, and it is not yet time to try again.
-func (l *lane) closed(now time.Time) bool {
-	return l.sender == nil || l.barred.Load() && !l.probing && now.Before(l.until)
+// closed says whether the lane answers its wakes itself, how, and how long they should wait: its credential is refused and
+// it is not yet time to try again, or the provider asked for a wait too long to stand in a queue holding offsets.
+func (l *lane) closed(now time.Time) (providers.Outcome, time.Duration) {
+	switch {
+	case l.sender == nil, l.barred.Load() && !l.probing && now.Before(l.barredUntil):
+		return barred, 0
+	case l.until.Sub(now) > parkAfter:
+		return deferred, l.until.Sub(now)
+	}
+	return 0, 0
 }
 
 // begin takes up to n wakes of a class off the queue. Wakes whose offer is gone (withdrawn, or begun from another place)
@@ -84,16 +94,16 @@ func (l *lane) claim(w *wake) *content {
 	}
 }
 
-// bar takes everything off the queues and answers it: the credential is refused.
-func (l *lane) bar() (own []providers.Result) {
+// turnAway takes all places off the queues and answers the wakes that are still there.
+func (l *lane) turnAway(outcome providers.Outcome, wait time.Duration) (own []providers.Result, places int) {
 	for class := range l.queues {
-		for q := &l.queues[class]; q.len() > 0; {
+		for q := &l.queues[class]; q.len() > 0; places++ {
 			if w := q.pop(); l.claim(w) != nil {
-				own = append(own, providers.Result{Ref: w, Outcome: barred})
+				own = append(own, providers.Result{Ref: w, Outcome: outcome, Wait: wait, Obeyed: true})
 			}
 		}
 	}
-	return own
+	return own, places
 }
 
 // push makes the push of a wake that is begun.
@@ -121,8 +131,8 @@ func (l *lane) done(results []providers.Result) {
 			}
 		case r.Outcome == providers.Later && r.Scope == providers.Credential:
 			a.wait = max(a.wait, r.Wait)
-		case r.Outcome != providers.Again && r.Outcome != providers.Later:
-			a.healthy = true
+		case r.Outcome == providers.Accepted || r.Outcome == providers.TokenDead || r.Outcome == providers.Rejected && r.Status != 0:
+			a.healthy = true // the provider itself judged a push of this credential
 		}
 	}
 	l.gate.metrics.count(l.provider, results)

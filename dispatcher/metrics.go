@@ -27,7 +27,7 @@ const outcomes = 16
 // outcomeLabels are the values of the label outcome.
 var outcomeLabels = map[providers.Outcome]string{
 	providers.Accepted: "accepted", providers.TokenDead: "token_dead", providers.Rejected: "rejected",
-	providers.Again: "again", providers.Later: "later", providers.Refused: "refused", lapsed: "expired", barred: "barred",
+	providers.Again: "again", providers.Later: "later", providers.Refused: "refused", lapsed: "expired", barred: "barred", deferred: "deferred",
 }
 
 func place(o providers.Outcome) int { return int(o&7) + int(o>>7)*8 }

@@ -145,7 +145,7 @@ func (m *model) appendSome() {
 		m.excuse(func(o *modelEvent) bool { return o.device == e.Device })
 	case n < 6 && m.cfg.Merge.Until == UntilCheckin:
 		e.Type = event.Checkin
-		m.excuse(func(o *modelEvent) bool { return o.device == e.Device && !o.at.After(m.now) })
+		m.excuse(func(o *modelEvent) bool { return o.device == e.Device && o.at.Before(m.now) })
 	case n == 7:
 		m.append([]byte("acme/d1"), []byte("{"))
 		return

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"pushd/providers"
@@ -16,13 +17,11 @@ import (
 // Parking again what is parked writes its newest form. Where the budget is used up nothing happens: the wake stays in
 // memory, keeps its offsets, and the partition pauses when its window is full.
 func (c *core) park(w *wake, now time.Time) {
-	if !w.durable {
-		if c.Budget.Add(-1) < 0 {
-			c.Budget.Add(1)
-			return
-		}
-		w.durable = true
-		c.books.parked++
+	if !w.durable && !c.keep(w, c.Budget) {
+		return
+	}
+	if w.state == held && w.storedState == held && w.stored == w.content && len(w.taken) == 0 {
+		return // tried again in vain: the ledger has it as it is
 	}
 	kind := store.Parked
 	if w.state == held {
@@ -37,13 +36,25 @@ func (c *core) park(w *wake, now time.Time) {
 	c.changed[w.device] = struct{}{}
 }
 
+// keep makes the wake one that the ledger has, where the budget allows.
+func (c *core) keep(w *wake, budget *atomic.Int64) bool {
+	if budget.Add(-1) < 0 {
+		budget.Add(1)
+		return false
+	}
+	w.durable, w.budget = true, budget
+	c.books.parked++
+	c.changed[w.device] = struct{}{}
+	return true
+}
+
 // unpark drops a wake from the ledger with the next flush.
 func (c *core) unpark(w *wake) {
 	if !w.durable {
 		return
 	}
-	w.durable = false
-	c.Budget.Add(1)
+	w.durable, w.stored = false, nil
+	w.budget.Add(1)
 	c.books.parked--
 	c.changed[w.device] = struct{}{}
 }
@@ -73,6 +84,7 @@ type parkedWake struct {
 	Events      int       `json:"events,omitempty"`
 	Rewake      int       `json:"rewake,omitempty"`
 	StaleSent   bool      `json:"stale_sent,omitempty"`
+	StoredUntil time.Time `json:"stored_until,omitzero"`
 }
 
 const parkedVersion = 1
@@ -84,7 +96,7 @@ func (w *wake) encode() []byte {
 		Token: k.token, PushMagic: k.pushMagic, Topic: k.topic, PushType: k.pushType, Payload: k.payload,
 		Priority: uint8(k.priority), Expires: k.expires, Registered: k.registered, Newest: k.newest, Read: k.read,
 		ID: k.id, Traceparent: k.traceparent, Since: w.since, Due: w.due, Attempts: w.attempts, Events: w.parked,
-		Rewake: w.rewake, StaleSent: w.staleSent,
+		Rewake: w.rewake, StaleSent: w.staleSent, StoredUntil: w.storedUntil,
 	})
 	if err != nil {
 		panic("dispatcher: a wake cannot be encoded: " + err.Error()) // strings, numbers and times always can
@@ -124,8 +136,8 @@ func (c *core) restore(list []store.Waiting, orphan func(tenant, provider string
 			to = orphan(p.Tenant, p.Provider)
 		}
 		w := &wake{
-			device: list[i].Device, tenant: p.Tenant, name: p.Device, heapAt: -1, since: p.Since, attempts: p.Attempts,
-			parked: p.Events, durable: true, rewake: p.Rewake, staleSent: p.StaleSent, state: waiting,
+			shard: c.shard, device: list[i].Device, tenant: p.Tenant, name: p.Device, heapAt: -1, since: p.Since, attempts: p.Attempts,
+			parked: p.Events, durable: true, rewake: p.Rewake, staleSent: p.StaleSent, storedUntil: p.StoredUntil, state: waiting,
 			content: &content{
 				lane: to, token: p.Token, pushMagic: p.PushMagic, topic: p.Topic, pushType: p.PushType,
 				payload: p.Payload, priority: event.Priority(p.Priority), expires: p.Expires,
@@ -137,11 +149,15 @@ func (c *core) restore(list []store.Waiting, orphan func(tenant, provider string
 				w.state = s
 			}
 		}
-		w.due = p.Due
+		w.due = now.Add(p.Due.Sub(now)) // from here on the clock may jump
 		if last := now.Add(c.longestWait()); w.due.Before(now) || w.due.After(last) {
 			w.due = now
 		}
-		c.Budget.Add(-1)
+		w.budget = c.Budget
+		if w.state == owing {
+			w.budget = c.Owing
+		}
+		w.budget.Add(-1)
 		c.books.parked++
 		c.books.restored += int64(w.parked)
 		c.books.open[w.state] += int64(w.parked)

@@ -74,14 +74,18 @@ var feedbackOutcomes = map[store.Kind]event.Outcome{
 // report publishes the end of a wake. Only when the feedback is acknowledged is the wake settled (acknowledged): had we
 // settled first, a crash in between would have lost the news that a token is dead.
 func (c *core) report(w *wake, kind store.Kind, v verdict, now time.Time) {
-	c.unschedule(w)
-	c.enter(w, reporting)
-	c.send(&notice{wake: w, kind: kind, settles: true, device: w.device, message: c.feedback(w, feedbackOutcomes[kind], v, now)})
+	c.publish(w, feedbackOutcomes[kind], v, now, func(now time.Time) {
+		c.settle(w, kind, now)
+		c.next(w, now)
+	})
 }
 
-// tell publishes feedback that settles nothing.
-func (c *core) tell(w *wake, outcome event.Outcome, v verdict, now time.Time) {
-	c.send(&notice{device: w.device, message: c.feedback(w, outcome, v, now)})
+// publish publishes feedback about a wake, and goes on with after when it is acknowledged.
+func (c *core) publish(w *wake, outcome event.Outcome, v verdict, now time.Time, after func(time.Time)) {
+	c.unschedule(w)
+	message := c.feedback(w, outcome, v, now)
+	c.enter(w, reporting)
+	c.send(&notice{wake: w, after: after, message: message})
 }
 
 func (c *core) feedback(w *wake, outcome event.Outcome, v verdict, now time.Time) queue.Message {
@@ -110,7 +114,11 @@ func (c *core) deadLetter(r *queue.Record, why error, now time.Time) {
 	c.index.See(0, t.id, now)
 	c.books.open[reporting]++
 	c.send(&notice{
-		kind: store.DeadLetter, settles: true, taken: t,
+		dead: &t,
+		after: func(now time.Time) {
+			c.books.open[reporting]--
+			c.settleOne(0, t, store.DeadLetter, now)
+		},
 		message: queue.Message{
 			Topic: c.Topics.Dead, Key: r.Key, Value: r.Value,
 			Headers: event.DeadLetterHeaders(r.Headers, why, c.Topic, r.Partition, r.Offset, now),
@@ -119,7 +127,6 @@ func (c *core) deadLetter(r *queue.Record, why error, now time.Time) {
 }
 
 func (c *core) send(n *notice) {
-	n.tenure = c.tenure
 	c.notices[n] = struct{}{}
 	c.out.notices = append(c.out.notices, n)
 }
@@ -131,14 +138,8 @@ func (c *core) acknowledged(notices []*notice, now time.Time) {
 			continue // given up when its tenure ended
 		}
 		delete(c.notices, n)
-		switch w := n.wake; {
-		case !n.settles:
-		case w == nil:
-			c.books.open[reporting]--
-			c.settleOne(n.device, n.taken, n.kind, now)
-		default:
-			c.settle(w, n.kind, now)
-			c.next(w, now)
+		if n.after != nil {
+			n.after(now)
 		}
 	}
 }

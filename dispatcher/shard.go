@@ -54,6 +54,7 @@ func newShard(e *Engine, partition int32, restored *store.Restored) *shard {
 		engine: e, core: newCore(e.env, partition, restored), byGate: make(map[*gate][]*wake),
 		space: make(chan struct{}, 1), bell: make(chan struct{}, 1),
 	}
+	s.core.shard = s
 	return s
 }
 
@@ -122,7 +123,6 @@ func (s *shard) step(in *shardInbox, now time.Time) {
 func (s *shard) act() {
 	out := &s.core.out
 	for _, w := range out.offers {
-		w.shard = s
 		g := w.content.lane.gate
 		s.byGate[g] = append(s.byGate[g], w)
 	}

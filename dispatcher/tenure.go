@@ -24,6 +24,7 @@ func (c *core) flush() (store.Flush, flushed) {
 	for _, d := range slices.Sorted(maps.Keys(c.changed)) { // sorted, so that a history replays to the byte
 		if w := c.wakes[d]; w != nil && w.durable {
 			f.Put = append(f.Put, store.Waiting{Device: d, Data: w.encode()})
+			w.stored, w.storedState = w.content, w.state
 		} else {
 			f.Delete = append(f.Delete, d)
 		}
@@ -90,12 +91,11 @@ func (c *core) abandon() {
 	}
 	for n := range c.notices {
 		switch {
-		case !n.settles:
-		case n.wake == nil:
-			c.index.Unsee(n.device, n.taken.id)
+		case n.dead != nil:
+			c.index.Unsee(0, n.dead.id)
 			c.books.open[reporting]--
 			c.books.handedOver++
-		case c.wakes[n.wake.device] == n.wake:
+		case n.wake != nil && c.wakes[n.wake.device] == n.wake:
 			continue // of a wake that the ledger has: it goes on without the tenure
 		}
 		delete(c.notices, n)

@@ -50,7 +50,13 @@ type wake struct {
 	due      time.Time // while waiting, resting, held or owing
 	heapAt   int       // place in the heap of due wakes; -1 outside
 
-	durable   bool // the ledger has it, or will with the next flush
+	durable     bool          // the ledger has it, or will with the next flush
+	budget      *atomic.Int64 // while durable: where its place is given back to
+	stored      *content      // as the ledger has it
+	storedState state
+
+	storedUntil time.Time // owing: until when the provider stores the accepted push
+
 	moot      bool // begun, but its events are settled already (forgotten, checked in): only the answer is awaited
 	staleSent bool // sent again once after a stale 410
 	rewake    int  // owing: how many rewakes were made
@@ -87,13 +93,14 @@ func newContent(e *event.Event, to *lane, recordTime time.Time) *content {
 	}
 }
 
-// merged is old with a newer content over it: the newest token, push magic and payload win, the highest priority, and
-// the latest expiry, so that no event's push is given up earlier than the event alone would have allowed.
+// merged is old with a content over it that was read later: the newest token, push magic and payload win, the highest
+// priority, and the latest expiry, so that no event's push is given up earlier than the event alone would have allowed.
 func (old *content) merged(newer *content) *content {
 	if old == nil {
 		return newer
 	}
 	c := *newer
+	c.address(old)
 	c.priority = min(old.priority, newer.priority)
 	if old.expires.IsZero() || newer.expires.IsZero() {
 		c.expires = time.Time{}
@@ -105,6 +112,19 @@ func (old *content) merged(newer *content) *content {
 	}
 	c.read = old.read
 	return &c
+}
+
+// address gives c the other's address where that is the newer one. What was read later is not always newer: dead letters
+// are replayed, and a publisher repeats itself. The later registration of the token decides, then the later event.
+func (c *content) address(other *content) {
+	newer := other.newest.After(c.newest)
+	if !c.registered.IsZero() && !other.registered.IsZero() && !c.registered.Equal(other.registered) {
+		newer = other.registered.After(c.registered)
+	}
+	if newer {
+		c.lane, c.token, c.pushMagic, c.topic, c.pushType = other.lane, other.token, other.pushMagic, other.topic, other.pushType
+		c.payload, c.registered = other.payload, other.registered
+	}
 }
 
 // covers says whether a push made of c does for newer too: the provider stores it for the same device and wakes it no

@@ -59,6 +59,8 @@ func (w *world) open() {
 	w.t.Cleanup(func() { w.ledger.Close() })
 	budget := new(atomic.Int64)
 	budget.Store(int64(w.cfg.Merge.MaxWaiting))
+	owing := new(atomic.Int64)
+	owing.Store(int64(w.cfg.Merge.MaxWaiting))
 	restored, err := ledger.Partition(0)
 	if err != nil {
 		w.t.Fatal(err)
@@ -66,7 +68,7 @@ func (w *world) open() {
 	w.core = newCore(Env{
 		Config: w.cfg, Topic: "pushd.checkin", Topics: Topics{Feedback: "pushd.feedback", Dead: "pushd.dead"},
 		Identify: Identify{Device: ledger.Device, EventID: ledger.EventID, OffsetID: ledger.OffsetID, Token: ledger.Token},
-		Route:    w.route, Rand: rand.New(rand.NewPCG(1, 2)), Budget: budget,
+		Route:    w.route, Rand: rand.New(rand.NewPCG(1, 2)), Budget: budget, Owing: owing,
 	}, 0, restored)
 	if err := w.core.restore(restored.Waiting, w.orphan, w.now); err != nil {
 		w.t.Fatal(err)
@@ -122,7 +124,7 @@ func (w *world) settleStep() {
 		dirty += int64(len(wk.dirtyTaken))
 	}
 	for n := range w.core.notices {
-		if n.settles && n.wake == nil {
+		if n.dead != nil {
 			counted[reporting]++
 		}
 	}

@@ -37,7 +37,8 @@ type Deps struct {
 	Open     func(tenant, provider string) (Credential, bool)
 	Topic    string // of the events, named in dead letters
 	Topics   Topics
-	Accepted bool // publish feedback for accepted wakes too
+	Accepted bool        // publish feedback for accepted wakes too
+	Fail     func(error) // called once when the engine cannot go on; the process is to end
 	Registry prometheus.Registerer
 	Logger   *slog.Logger
 }
@@ -56,8 +57,8 @@ type Engine struct {
 	shards map[int32]*shard
 	lanes  map[[2]string]*lane // by tenant and provider; one without a sender has no credential
 
-	flushMu      sync.Mutex  // one flush at a time: the flusher's, or Stop's last
-	flushFailing atomic.Bool // the ledger could not write at the last try
+	flushMu sync.Mutex  // one flush at a time: the flusher's, or Stop's last
+	broken  atomic.Bool // the ledger could not write
 
 	work    sync.WaitGroup
 	workCtx context.Context // ends every goroutine of the engine
@@ -212,12 +213,13 @@ func (e *Engine) Halt() {
 }
 
 // Stop halts the engine, waits until what is under way is answered and written or ctx ends, and stops every goroutine.
-// The partitions should have been released before.
+// The partitions should have been released before; what is still under way then belongs to waiting wakes, which the
+// ledger has, or was given up.
 func (e *Engine) Stop(ctx context.Context) {
 	e.Halt()
 	poll := time.NewTicker(10 * time.Millisecond)
 	defer poll.Stop()
-	for ctx.Err() == nil && !e.idle(ctx) {
+	for ctx.Err() == nil && !e.idle() {
 		select {
 		case <-ctx.Done():
 		case <-poll.C:
@@ -235,13 +237,13 @@ func (e *Engine) Stop(ctx context.Context) {
 }
 
 // idle says whether no push is under way and the ledger has everything.
-func (e *Engine) idle(ctx context.Context) bool {
+func (e *Engine) idle() bool {
 	for _, g := range e.gates {
 		if g.inFlight.Load() > 0 {
 			return false
 		}
 	}
-	return e.flushOnce(ctx) == 0
+	return e.flushOnce() == 0
 }
 
 // eachShard calls f for every shard.
@@ -259,8 +261,8 @@ func (e *Engine) eachShard(f func(*shard)) {
 
 // Ready says whether the engine can do its work, and if not, why.
 func (e *Engine) Ready() (bool, string) {
-	if e.flushFailing.Load() {
-		return false, "the ledger cannot be written; see the log and the disk of store.dir"
+	if e.broken.Load() {
+		return false, "the ledger cannot be written; see the disk of store.dir"
 	}
 	return true, ""
 }

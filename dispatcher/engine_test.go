@@ -2,6 +2,7 @@ package dispatcher
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pushd/providers"
@@ -83,6 +85,7 @@ type plant struct {
 	kafka    *kafka
 	provider *provider
 	registry *prometheus.Registry
+	failures []error // the flusher's; to be read when the bubble is idle
 }
 
 func newPlant(t *testing.T, fs vfs.FS, cfg Config, p *provider) *plant {
@@ -101,6 +104,7 @@ func newPlant(t *testing.T, fs vfs.FS, cfg Config, p *provider) *plant {
 		Open: func(tenant, name string) (Credential, bool) {
 			return Credential{Sender: p, InFlight: 1000}, tenant == "acme" && !p.gone
 		},
+		Fail:     func(err error) { pl.failures = append(pl.failures, err) },
 		Registry: pl.registry, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err := pl.engine.Start(); err != nil {
@@ -419,6 +423,46 @@ func TestWaitingWakesOfATenantThatIsGoneAreHeld(t *testing.T) {
 		if len(third.provider.times) != 20 {
 			t.Errorf("%d of 20 wakes were sent when the tenant was back", len(third.provider.times))
 		}
+	})
+}
+
+func TestALedgerThatCannotWriteEndsTheEngineBeforeAnOffset(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var full atomic.Bool
+		fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if full.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+				return errors.New("no space left on device")
+			}
+			return nil
+		}))
+		p := newPlant(t, fs, DefaultConfig(), &provider{})
+		o := p.assign(0, 0)
+		if err := o.Take(t.Context(), wakes(0, 0, 100)); err != nil {
+			t.Fatal(err)
+		}
+		pass(time.Second)
+		full.Store(true)
+		if err := o.Take(t.Context(), wakes(0, 100, 200)); err != nil {
+			t.Fatal(err)
+		}
+		pass(time.Second)
+		pushed := len(p.provider.times)
+		if err := o.Take(t.Context(), wakes(0, 200, 300)); err != nil {
+			t.Fatal(err)
+		}
+		pass(time.Minute)
+		if ok, _ := p.engine.Ready(); ok || len(p.failures) != 1 || !errors.Is(p.failures[0], store.ErrBroken) {
+			t.Errorf("ready: %v, failures: %v", ok, p.failures)
+		}
+		if o.Watermark() != 100 || len(p.provider.times) != pushed {
+			t.Errorf("watermark %d, %d pushes after %d", o.Watermark(), len(p.provider.times), pushed)
+		}
+		full.Store(false)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		p.engine.Stop(ctx)
+		p.ledger.Close() // with an error, or not
 	})
 }
 

@@ -10,8 +10,6 @@ import (
 const (
 	// flushEvery is how often outcomes are written: what a crash can make pushd send twice.
 	flushEvery = 200 * time.Millisecond
-	// flushRetry is how long the flusher waits after the ledger could not write.
-	flushRetry = time.Second
 	// expireEvery is how often old journal buckets are dropped.
 	expireEvery = time.Minute
 )
@@ -36,7 +34,7 @@ func (e *Engine) flushLoop(ctx context.Context) {
 		case <-ticker.C:
 		case <-e.flushBell:
 		}
-		e.flushOnce(ctx)
+		e.flushOnce()
 		if now := time.Now(); now.Sub(expired) > expireEvery {
 			expired = now
 			if err := e.deps.Ledger.Expire(now); err != nil {
@@ -46,11 +44,15 @@ func (e *Engine) flushLoop(ctx context.Context) {
 	}
 }
 
-// flushOnce writes what the shards have now and tells them. It returns how many shards had something. While the ledger
-// cannot write it tries again, until ctx ends, and collects nothing more: windows fill, partitions pause, nothing is lost.
-func (e *Engine) flushOnce(ctx context.Context) int {
+// flushOnce writes what the shards have now and tells them. It returns how many shards had something. Where the ledger
+// cannot write, the engine is over: no push is begun any more, for nobody could remember it, and no offset is done. The
+// process is to end; the next one reads the events again.
+func (e *Engine) flushOnce() int {
 	e.flushMu.Lock()
 	defer e.flushMu.Unlock()
+	if e.broken.Load() {
+		return 0
+	}
 	parts := e.collect()
 	if len(parts) == 0 {
 		return 0
@@ -59,22 +61,12 @@ func (e *Engine) flushOnce(ctx context.Context) int {
 	for i := range parts {
 		flushes[i] = parts[i].flush
 	}
-	for {
-		err := e.deps.Ledger.Write(flushes)
-		if err == nil {
-			break
-		}
-		if !e.flushFailing.Swap(true) {
-			e.deps.Logger.Error("the ledger cannot be written; no offset is committed and partitions pause until it can", "error", err)
-		}
-		select {
-		case <-ctx.Done():
-			return 0
-		case <-time.After(flushRetry):
-		}
-	}
-	if e.flushFailing.Swap(false) {
-		e.deps.Logger.Info("the ledger can be written again")
+	if err := e.deps.Ledger.Write(flushes); err != nil {
+		e.broken.Store(true)
+		e.Halt()
+		e.deps.Logger.Error("the ledger cannot be written; no push is begun and no offset committed any more", "error", err)
+		e.deps.Fail(err)
+		return 0
 	}
 	for i := range parts {
 		parts[i].shard.durable(parts[i].done)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 	"weak"
 
@@ -26,6 +27,7 @@ type Ledger struct {
 
 	using  sync.RWMutex // guards closed; held for reading while db is used
 	closed bool
+	broken atomic.Bool // its log could not be written; Pebble does not recover from that
 
 	writing  sync.Mutex // guards what is below
 	sequence uint64     // of the next journal record
@@ -149,7 +151,7 @@ func (l *Ledger) Close() error {
 	l.closed = true
 	var err error
 	if l.db != nil {
-		err = l.db.Close()
+		err = l.closePebble()
 	}
 	if l.metrics != nil {
 		l.metrics.unregister()
@@ -158,6 +160,16 @@ func (l *Ledger) Close() error {
 		return fmt.Errorf("close the ledger in %s: %w", l.cfg.Dir, err)
 	}
 	return nil
+}
+
+// closePebble closes the database. One whose log broke may panic once more.
+func (l *Ledger) closePebble() (err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = fmt.Errorf("%w: %v", ErrBroken, fault)
+		}
+	}()
+	return l.db.Close()
 }
 
 var errClosed = errors.New("the ledger is closed")

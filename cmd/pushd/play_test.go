@@ -1,0 +1,227 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"pushd/loadtest/audit"
+	"pushd/loadtest/management"
+	"pushd/loadtest/mixture"
+	"pushd/loadtest/stage"
+	"pushd/queue/embedded"
+	"pushd/queue/event"
+)
+
+const (
+	// answersAfter is how long the simulators take for an answer.
+	answersAfter = 20 * time.Millisecond
+	// flushes is how often the engine writes its ledger (dispatcher.flushEvery).
+	flushes = 200 * time.Millisecond
+	// writes is what a write of the ledger may take on a busy machine.
+	writes = 200 * time.Millisecond
+)
+
+// play is a load for daemons that are processes of their own, and the audit that judges them from outside.
+type play struct {
+	t        *testing.T
+	dir      string
+	load     *mixture.Mixture
+	stage    *stage.Stage
+	server   *management.Server
+	interval time.Duration // merge.interval
+	session  time.Duration // kafka.member.session
+	group    string
+	daemons  []*child
+}
+
+// embeddedPlay is a play with an embedded broker.
+func embeddedPlay(t *testing.T, events int, seed uint64) *play {
+	t.Helper()
+	p := newPlay(t, newLoad(events, seed))
+	broker, err := embedded.Start(stage.BrokerConfig(p.dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(broker.Close)
+	p.interval, p.session, p.group = time.Second, time.Second, "pushd"
+	p.server = &management.Server{Topic: event.CheckinTopic, Feedback: event.FeedbackTopic, Dead: event.DeadTopic}
+	p.open(broker.Addr())
+	return p
+}
+
+func newLoad(events int, seed uint64) *mixture.Mixture {
+	return mixture.New(mixture.Config{Events: events, Tenants: 20, Seed: seed})
+}
+
+// newPlay sets the stage, but for the broker.
+func newPlay(t *testing.T, load *mixture.Mixture) *play {
+	t.Helper()
+	p := &play{t: t, dir: t.TempDir(), load: load}
+	var err error
+	if p.stage, err = stage.BuildProviders(p.dir, p.load, answersAfter); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.stage.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}
+
+// open lets the management server listen to a broker.
+func (p *play) open(broker string) {
+	p.server.Broker, p.server.Audit = broker, audit.New()
+	p.concurrently("listen", p.server.Listen)
+}
+
+// concurrently does something until the test ends. A failure of it fails the test.
+func (p *play) concurrently(what string, do func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- do(ctx) }()
+	p.t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			p.t.Errorf("%s: %v", what, err)
+		}
+	})
+}
+
+// publish publishes the records, so many per second, and does not wait.
+func (p *play) publish(records []mixture.Record, perSecond float64) {
+	p.concurrently("publish", func(ctx context.Context) error { return p.server.Publish(ctx, records, perSecond) })
+}
+
+// daemon starts a daemon with a ledger of that name. Where the same one is started again it has the ledger of before.
+func (p *play) daemon(name string, args ...string) *child {
+	p.t.Helper()
+	apns, fcm := p.stage.APNs, p.stage.FCM
+	c := startChild(p.t, name, append([]string{
+		"run", "--admin.listen=127.0.0.1:0", "--kafka.brokers=" + p.server.Broker, "--kafka.client_id=" + name,
+		"--kafka.topic=" + p.server.Topic, "--kafka.feedback_topic=" + p.server.Feedback, "--kafka.dead_topic=" + p.server.Dead,
+		"--kafka.group=" + p.group, fmt.Sprint("--kafka.member.session=", p.session), fmt.Sprint("--kafka.member.heartbeat=", p.session/4),
+		fmt.Sprint("--kafka.revoke_drain=", p.session/2), fmt.Sprint("--merge.interval=", p.interval),
+		"--tenants_dir=" + p.stage.TenantsDir, "--store.dir=" + filepath.Join(p.dir, "ledger-"+name),
+		"--providers.apns.host=" + apns.Host(), fmt.Sprint("--providers.apns.port=", apns.Port()), "--providers.apns.root_ca=" + p.stage.CAFile,
+		"--providers.apns.retry.server_error=1s", "--providers.apns.retry.device=1s",
+		"--providers.fcm.endpoint=" + fcm.URL() + "/v1", "--providers.fcm.root_ca=" + p.stage.CAFile,
+		"--providers.fcm.retry.unavailable=1s", "--providers.fcm.retry.quota=1s",
+	}, args...)...)
+	p.daemons = append(p.daemons, c)
+	return c
+}
+
+// eventually waits until something has happened; no daemon may end meanwhile by itself.
+func (p *play) eventually(what string, happened func() bool) {
+	p.t.Helper()
+	eventually(p.t, what, happened, p.daemons...)
+}
+
+// accepted waits until so many pushes were accepted. Then the load must not be over, or what the test does to it
+// proves nothing.
+func (p *play) accepted(n int) {
+	p.t.Helper()
+	p.eventually(fmt.Sprint(n, " pushes are accepted"), func() bool { return p.stage.Accepted() >= n })
+	if p.server.Audit.Published() == len(p.load.Records) && p.pending() == 0 {
+		p.t.Fatal("the load is over already")
+	}
+}
+
+func (p *play) pending() int { return p.server.Audit.Pending(p.stage.Receipts) }
+
+// settled waits until so many records are published, something has become of all of them, and no push has come for
+// longer than devices rest. What is lost it does not wait for for ever: the verdict names it.
+func (p *play) settled(records int) {
+	p.t.Helper()
+	overdue := time.Now().Add(patience * 3 / 4)
+	p.eventually("everything is published and settled", func() bool {
+		return p.server.Audit.Published() == records && (p.pending() == 0 || time.Now().After(overdue))
+	})
+	p.quiet()
+}
+
+func (p *play) quiet() {
+	p.t.Helper()
+	last, since := -1, time.Now()
+	p.eventually("no more pushes come", func() bool {
+		if n := p.stage.Accepted(); n != last {
+			last, since = n, time.Now()
+		}
+		return time.Since(since) > p.interval+500*time.Millisecond
+	})
+}
+
+// judge holds the audit's verdict against how many pushes may have been made too many.
+func (p *play) judge(extra int) {
+	p.t.Helper()
+	v := p.server.Audit.Check(p.stage.Receipts, p.interval)
+	if len(v.Lost) > 0 {
+		p.t.Errorf("lost %d of %d events, the first: %s", len(v.Lost), v.Published, v.Lost[0])
+	}
+	if v.Extra > extra {
+		p.t.Errorf("%d pushes too many, at most %d are accounted for", v.Extra, extra)
+	}
+	p.t.Logf("%d events, %d pushes accepted, %d lost, %d too many (at most %d)", v.Published, p.stage.Accepted(), len(v.Lost), v.Extra, extra)
+}
+
+// balanced checks a daemon's own account.
+func (p *play) balanced(c *child) {
+	p.t.Helper()
+	if imbalance := c.metric(p.t, "pushd_accounting_imbalance"); imbalance != 0 {
+		p.t.Errorf("the account of %s is off by %v", c.name, imbalance)
+	}
+}
+
+var assigned = regexp.MustCompile(`^time=(\S+) .*msg="kafka: partitions assigned".* partitions="?\[([0-9 ]*)\]`)
+
+// assignment is when a daemon was last given partitions, and which.
+func (p *play) assignment(c *child) (at time.Time, partitions map[int]bool) {
+	p.t.Helper()
+	found := assigned.FindStringSubmatch(c.said("kafka: partitions assigned"))
+	if found == nil {
+		p.t.Fatalf("%s was given no partitions", c.name)
+	}
+	at, err := time.Parse(time.RFC3339, found[1])
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	partitions = make(map[int]bool)
+	for _, id := range strings.Fields(found[2]) {
+		var n int
+		if _, err := fmt.Sscan(id, &n); err != nil {
+			p.t.Fatal(err)
+		}
+		partitions[n] = true
+	}
+	return at, partitions
+}
+
+// acceptedIn is how many pushes for devices of some partitions were accepted in the time before an instant.
+func (p *play) acceptedIn(partitions map[int]bool, before time.Time, span time.Duration) int {
+	all := make([]int, stage.Partitions)
+	for i := range all {
+		all[i] = i
+	}
+	n := 0
+	seen := make(map[string]bool)
+	for _, r := range p.load.Records {
+		if seen[r.Token] || !partitions[(kafka.Murmur2Balancer{}).Balance(kafka.Message{Key: r.Key}, all...)] {
+			continue
+		}
+		seen[r.Token] = true
+		for _, at := range p.stage.Receipts(r.Token) {
+			if age := before.Sub(at); age >= 0 && age <= span {
+				n++
+			}
+		}
+	}
+	return n
+}

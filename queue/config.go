@@ -87,7 +87,7 @@ type MemberConfig struct {
 // PublishConfig is how feedback and dead letters are published.
 type PublishConfig struct {
 	Linger time.Duration `name:"linger" help:"How long a batch waits for more messages. 1ms to 1s." default:"5ms"`
-	Flush  time.Duration `name:"flush" help:"How long the last messages may take when the process ends. 0s to 5m." default:"5s"`
+	Flush  time.Duration `name:"flush" help:"How long the last messages may take when the process ends. 0s to 5m." default:"2s"`
 }
 
 // DefaultConfig is what the struct tags say.
@@ -110,7 +110,7 @@ func DefaultConfig() Config {
 			JoinBackoff:    250 * time.Millisecond,
 			PartitionWatch: 5 * time.Second,
 		},
-		Publish:        PublishConfig{Linger: 5 * time.Millisecond, Flush: 5 * time.Second},
+		Publish:        PublishConfig{Linger: 5 * time.Millisecond, Flush: 2 * time.Second},
 		CommitInterval: time.Second,
 		RevokeDrain:    3 * time.Second,
 		ShutdownDrain:  6 * time.Second,

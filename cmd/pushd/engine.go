@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,11 +20,10 @@ import (
 
 // How long the parts of the engine may take to stop, after the consumer's shutdown_drain.
 const (
-	ledgerStop    = 5 * time.Second
-	publisherStop = 2 * time.Second
-	engineStop    = 2 * time.Second
-	consumerSlack = 2 * time.Second // for the last flush and commit
-	topicsStart   = time.Minute     // to find or create the topics
+	ledgerStop  = 5 * time.Second
+	engineStop  = time.Second     // for answers to waiting wakes
+	slack       = 3 * time.Second // on top of what a part is given: for its last flush, commit or goroutine
+	topicsStart = time.Minute     // to find or create the topics
 )
 
 // startEngine starts everything between Kafka and the providers, from the ledger up to the consumer, so that each part
@@ -49,7 +49,7 @@ func startEngine(ctx context.Context, cfg *Config, reg *prometheus.Registry, rea
 	if err != nil {
 		return err
 	}
-	parts.run("publisher", publisher.Run, publisherStop, fail)
+	parts.run("publisher", publisher.Run, cfg.Kafka.Publish.Flush+slack, fail)
 
 	engine := dispatcher.New(cfg.Engine, dispatcher.Deps{
 		Ledger:    ledger,
@@ -58,10 +58,16 @@ func startEngine(ctx context.Context, cfg *Config, reg *prometheus.Registry, rea
 		Topic:     cfg.Kafka.Topic,
 		Topics:    dispatcher.Topics{Feedback: cfg.Feedback.Topic, Dead: cfg.Feedback.Dead},
 		Accepted:  cfg.Feedback.Accepted,
+		Fail:      fail,
 		Registry:  reg,
 		Logger:    log.With("component", "engine"),
 	})
-	parts.onStop("engine", func(ctx context.Context) error { engine.Stop(ctx); return nil }, engineStop)
+	parts.onStop("engine", func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, engineStop)
+		defer cancel()
+		engine.Stop(ctx)
+		return nil
+	}, engineStop+slack)
 	if err := engine.Start(); err != nil {
 		return err
 	}
@@ -71,7 +77,7 @@ func startEngine(ctx context.Context, cfg *Config, reg *prometheus.Registry, rea
 	if err != nil {
 		return err
 	}
-	parts.run("consumer", consumer.Run, cfg.Kafka.ShutdownDrain+consumerSlack, fail)
+	parts.run("consumer", consumer.Run, cfg.Kafka.ShutdownDrain+slack, fail)
 	parts.onStop("sending", func(context.Context) error { engine.Halt(); return nil }, time.Second)
 	ready.add("kafka", consumer.Ready)
 	return nil
@@ -127,9 +133,13 @@ const expirySeries = 1000
 
 // opener makes the sender of a tenant's credential, with the limits that hold for it.
 func opener(cfg *Config, tenants map[string]providers.Tenant, metrics *providers.Metrics, log *slog.Logger) func(tenant, provider string) (dispatcher.Credential, bool) {
+	var said sync.Map // credentials that cannot be used: tried and said once
 	return func(tenant, provider string) (dispatcher.Credential, bool) {
 		t, ok := tenants[tenant]
 		if !ok {
+			return dispatcher.Credential{}, false
+		}
+		if _, failed := said.Load(tenant + "/" + provider); failed {
 			return dispatcher.Credential{}, false
 		}
 		credential := dispatcher.Credential{Rate: t.Rate, InFlight: t.InFlight}
@@ -152,6 +162,7 @@ func opener(cfg *Config, tenants map[string]providers.Tenant, metrics *providers
 			return dispatcher.Credential{}, false
 		}
 		if err != nil {
+			said.Store(tenant+"/"+provider, true)
 			log.Error("a credential cannot be used; its events become dead letters", "tenant", tenant, "provider", provider, "error", err)
 			return dispatcher.Credential{}, false
 		}

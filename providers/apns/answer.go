@@ -32,6 +32,9 @@ var (
 	serverLater = meaning{providers.Later, providers.Device, func(r RetryConfig) time.Duration { return r.ServerError }}
 )
 
+// topicDisallowed: the credential may not push to the topic.
+const topicDisallowed = "TopicDisallowed"
+
 // meanings is the one table of APNs' reasons ("Handling notification responses from APNs"). A reason has the same
 // meaning with whichever status it comes.
 var meanings = map[string]meaning{
@@ -52,7 +55,7 @@ var meanings = map[string]meaning{
 	// 400: the connection was idle too long.
 	"IdleTimeout": again,
 	// 400 and 403: the credential.
-	"TopicDisallowed":           refused,
+	topicDisallowed:             refused,
 	"BadCertificate":            refused,
 	"BadCertificateEnvironment": refused,
 	"Forbidden":                 refused,

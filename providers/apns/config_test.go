@@ -1,6 +1,7 @@
 package apns
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -39,12 +40,16 @@ func TestAnotherHostThanApplesNeedsItsOwnAuthority(t *testing.T) {
 	t.Parallel()
 	cfg := DefaultConfig()
 	cfg.RequestTimeout = time.Minute
+	root := filepath.Join(t.TempDir(), "root.pem")
+	if err := authority().WriteCert(root); err != nil {
+		t.Fatal(err)
+	}
 	for _, host := range []string{"api.push.apple.com.evil.example", "evil.example", "", "localhost", "API.PUSH.APPLE.COM"} {
 		cfg.Host, cfg.Connection.RootCA = host, ""
 		if cfg.Validate() == nil {
 			t.Errorf("%q is accepted without root_ca", host)
 		}
-		cfg.Connection.RootCA = "ca.pem"
+		cfg.Connection.RootCA = root
 		if err := cfg.Validate(); (err != nil) != (host == "") {
 			t.Errorf("%q with root_ca: %v", host, err)
 		}

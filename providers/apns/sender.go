@@ -75,6 +75,10 @@ func (s *Sender) send(ctx context.Context, p *providers.Push) providers.Result {
 	} else {
 		result = s.push(ctx, request)
 	}
+	if result.Reason == topicDisallowed && p.Topic != "" && p.Topic != s.topic {
+		// The event brought this topic: it is wrong, not the credential, which serves the others.
+		result.Outcome = providers.Rejected
+	}
 	result.Ref = p.Ref
 	return result
 }

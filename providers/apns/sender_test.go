@@ -234,3 +234,21 @@ func TestNewRefusesAConfigurationOrCredentialThatCannotWork(t *testing.T) {
 		t.Errorf("a missing root_ca: %v", err)
 	}
 }
+func TestATopicOfTheEventThatIsNotAllowedIsTheEventsFault(t *testing.T) {
+	t.Parallel()
+	s := start(t, simulator.APNsConfig{})
+	sender := s.Sender(t, "acme")
+	for topic, want := range map[string]providers.Outcome{
+		"":                 providers.Accepted,
+		mdmTopic + "acme":  providers.Accepted,
+		mdmTopic + "other": providers.Rejected, // with the credential refused, all of the tenant's wakes would be held
+	} {
+		p := push(1)
+		p.Topic = topic
+		answered := make(chan providers.Result, 1)
+		sender.Send([]providers.Push{p}, func(results []providers.Result) { answered <- results[0] })
+		if r := <-answered; r.Outcome != want {
+			t.Errorf("topic %q: %+v, want outcome %d", topic, r, want)
+		}
+	}
+}

@@ -46,6 +46,9 @@ func (c Config) Validate(prefix string) error {
 			faults = append(faults, fmt.Errorf("%s%s: %v is not between %v and %v", prefix, d.key, d.value, d.low, d.high))
 		}
 	}
+	if _, err := c.TLSConfig(); err != nil {
+		faults = append(faults, fmt.Errorf("%s%w", prefix, err))
+	}
 	return errors.Join(faults...)
 }
 

@@ -1,10 +1,13 @@
 package fcm
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/alecthomas/kong"
+
+	"pushd/providers/simulator"
 )
 
 func TestTagsAndDefaultConfigAgree(t *testing.T) {
@@ -36,6 +39,14 @@ func TestValidateNamesAllFaultsByTheirKeys(t *testing.T) {
 
 func TestAnotherEndpointThanGooglesNeedsItsOwnAuthority(t *testing.T) {
 	t.Parallel()
+	root := filepath.Join(t.TempDir(), "root.pem")
+	authority, err := simulator.NewAuthority()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := authority.WriteCert(root); err != nil {
+		t.Fatal(err)
+	}
 	for endpoint, withAuthority := range map[string]bool{
 		"https://fcm.googleapis.com.evil.example/v1":  true,
 		"https://evil.example/v1":                     true,
@@ -54,7 +65,7 @@ func TestAnotherEndpointThanGooglesNeedsItsOwnAuthority(t *testing.T) {
 		if cfg.Validate() == nil {
 			t.Errorf("%s is accepted without root_ca", endpoint)
 		}
-		cfg.Connection.RootCA = "ca.pem"
+		cfg.Connection.RootCA = root
 		if err := cfg.Validate(); (err == nil) != withAuthority {
 			t.Errorf("%s with root_ca: %v", endpoint, err)
 		}

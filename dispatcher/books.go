@@ -1,9 +1,15 @@
 package dispatcher
 
-import "pushd/store"
+import (
+	"pushd/queue/event"
+	"pushd/store"
+)
 
 // kindCount is one more than the largest store.Kind.
 const kindCount = int(store.Noted) + 1
+
+// reasons is one more than the largest event.Reason.
+const reasons = int(event.UnknownTenant) + 1
 
 // books is a shard's account of its events. Conservation (I7), always:
 //
@@ -16,11 +22,14 @@ type books struct {
 	duplicates int64 // dropped: the same id was seen before
 	handedOver int64 // given back unsettled when a tenure ended
 	settled    [kindCount]int64
-	open       [states]int64 // events of wakes in each state
-	dirty      int64         // events that made a begun or resting wake dirty
-	strays     int64         // results of wakes that were given up (I4); not part of the sum
-	parked     int64         // wakes in the ledger; not part of the sum
-	wakes      int64         // wakes in memory; not part of the sum
+	open       [states]int64  // events of wakes in each state
+	dirty      int64          // events that made a begun or resting wake dirty
+	pending    int64          // merged into a wake that was not begun; not part of the sum
+	trailing   int64          // made a wake dirty; not part of the sum
+	letters    [reasons]int64 // dead letters acknowledged, by reason; not part of the sum
+	strays     int64          // results of wakes that were given up (I4); not part of the sum
+	parked     int64          // wakes in the ledger; not part of the sum
+	wakes      int64          // wakes in memory; not part of the sum
 }
 
 // imbalance is 0, or the engine has lost or doubled an event.
@@ -42,10 +51,15 @@ func (b *books) add(o *books) {
 	b.handedOver += o.handedOver
 	b.dirty += o.dirty
 	b.strays += o.strays
+	b.pending += o.pending
+	b.trailing += o.trailing
 	b.parked += o.parked
 	b.wakes += o.wakes
 	for i := range o.settled {
 		b.settled[i] += o.settled[i]
+	}
+	for i := range o.letters {
+		b.letters[i] += o.letters[i]
 	}
 	for i := range o.open {
 		b.open[i] += o.open[i]
@@ -66,11 +80,12 @@ func (c *core) hold(w *wake, t taken) {
 	c.books.open[w.state]++
 }
 
-// soil adds an event to a wake that is begun or resting: it becomes dirty.
+// soil adds an event to a wake that is begun, or being reported: it becomes dirty.
 func (c *core) soil(w *wake, newer *content, t taken) {
 	w.dirty = w.dirty.merged(newer)
 	w.dirtyTaken = append(w.dirtyTaken, t)
 	c.books.dirty++
+	c.books.trailing++
 }
 
 // clean makes the dirty part of a wake part of the wake again: merged, or alone where all before it is settled.

@@ -10,6 +10,17 @@
 // It does no I/O of its own on the way: Kafka is behind queue.Owner and Publisher, the ledger behind store.Ledger,
 // providers behind providers.Sender.
 //
+// # Words
+//
+// Beside those of the whole project (event, wake, shard, lane, push, result, ledger, window, feedback):
+//
+//	gate     what gives the lanes of one provider their turns under the limits they share
+//	tenure   one ownership of a partition, from its assignment to its release
+//	owner    the queue's side of a tenure
+//	notice   a message that has to be acknowledged before something goes on
+//	books    a shard's account of its events, by which I7 is checked
+//	moot     of a begun wake: its events are settled already, only the answer is awaited
+//
 // # Flow
 //
 //	queue.Consumer ── owner.Take ──▶ shard (one for a partition) ── offers ──▶ gate (one for a provider)
@@ -43,7 +54,8 @@
 //	I1  An offset is committed only when it and all before it are done (queue.Window, owner.Watermark).
 //	I2  Done means one of: its wake accepted; merged into a wake that is itself done; feedback acknowledged; dead letter
 //	    acknowledged; parked durably; covered by a stored push. Always: feedback, then ledger, then offset, then commit.
-//	I3  An event is settled exactly once, in settle.go. The window panics at a second time.
+//	I3  An event is settled exactly once. Its outcome and its offset go into the same flush: from settle.go at its end, from
+//	    park.go when the ledger takes it over, from intake.go when it is a duplicate. The window panics at a second time.
 //	I4  A result belongs to the tenure that sent it; later it changes nothing but a metric (core.answered).
 //	I5  One device has at most one push in flight: there is one wake for a device, and one offer in a wake.
 //	I6  queue knows no tokens, providers no offsets, store neither's rules. They meet here.
@@ -56,7 +68,8 @@
 //	gate.run    the lanes of one provider          Engine.Stop               Engine.work
 //	flushLoop   the order of writes to the ledger  Engine.Stop               Engine.work
 //
-// Nothing has a goroutine, a timer or a context of its own below that: not a wake, not a tenant.
+// Nothing else here has a goroutine, a timer or a context of its own: not a wake, not a tenant. (Senders may; a sender
+// built on a library that waits for each answer has one for each push under way.)
 //
 // # Non-obvious
 //
@@ -68,6 +81,8 @@
 //     claim finds the content, the others nothing. So a place in a queue proves nothing; only the claim does.
 //   - The ledger gets a waiting wake as it is when the flush is made, not as it was when it was parked; else a flush
 //     could hold "settled" and the wake itself, and a restart would send it again.
-//   - A rest outlives the process (Accepted lines in the journal); the dirty part of a wake does not: its offsets are
-//     not done, and it is read again.
+//   - A rest outlives the process (Accepted lines in the journal). So does the wake that an event in the rest makes: it is
+//     parked. What makes a begun wake dirty does not: its offsets are not done, and it is read again.
+//   - What was read later is not always newer: dead letters are replayed. The address of a wake goes by when its token was
+//     registered, then by the event's own time (content.address).
 package dispatcher

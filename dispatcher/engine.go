@@ -246,6 +246,19 @@ func (e *Engine) idle() bool {
 	return e.flushOnce() == 0
 }
 
+// refused counts the credentials that are refused now, by provider.
+func (e *Engine) refused() map[string]int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	counts := make(map[string]int)
+	for _, l := range e.lanes {
+		if l.barred.Load() {
+			counts[l.provider]++
+		}
+	}
+	return counts
+}
+
 // eachShard calls f for every shard.
 func (e *Engine) eachShard(f func(*shard)) {
 	e.mu.Lock()

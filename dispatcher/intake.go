@@ -160,6 +160,7 @@ func (c *core) mergeInto(w *wake, newer *content, t taken, now time.Time) {
 		}
 		w.content = merged
 		c.hold(w, t)
+		c.books.pending++
 		if merged.priority < old.priority {
 			// Its place in the lane is by priority: it is offered a second time, and whichever place
 			// comes first finds the content. The other finds nothing.
@@ -172,6 +173,7 @@ func (c *core) mergeInto(w *wake, newer *content, t taken, now time.Time) {
 	case waiting, resting, held:
 		w.content = w.content.merged(newer)
 		c.hold(w, t)
+		c.books.pending++
 		if w.durable {
 			c.park(w, now)
 		}

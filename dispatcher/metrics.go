@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pushd/providers"
+	"pushd/queue/event"
 	"pushd/store"
 )
 
@@ -74,17 +75,19 @@ var (
 	descDuplicates = prometheus.NewDesc("pushd_events_duplicate_total", "Events dropped because their id was seen within dedupe.window.", nil, nil)
 	descHanded     = prometheus.NewDesc("pushd_events_handed_over_total", "Events given back unsettled when a partition was revoked; its next owner reads them again.", nil, nil)
 	descSettled    = prometheus.NewDesc("pushd_events_settled_total", "Events settled, by what became of them.", []string{"outcome"}, nil)
-	descCoalesced  = prometheus.NewDesc("pushd_events_coalesced_total", "Events that cost no push of their own: merged into a pending wake, or covered by a stored push.", []string{"kind"}, nil)
+	descCoalesced  = prometheus.NewDesc("pushd_events_coalesced_total", "Events that cost no push of their own: merged into a pending wake or a trailing one, replayed, or covered by a stored push.", []string{"kind"}, nil)
 	descOpen       = prometheus.NewDesc("pushd_events_open", "Events not settled yet, by the state of their wake.", []string{"state"}, nil)
 	descStrays     = prometheus.NewDesc("pushd_duplicate_suspect_total", "Results of pushes whose tenure had ended; the next owner may have sent them again.", nil, nil)
 	descParked     = prometheus.NewDesc("pushd_retry_queue_entries", "Wakes that wait in the ledger.", nil, nil)
 	descHolds      = prometheus.NewDesc("pushd_holds", "Events held because their credential is refused.", nil, nil)
 	descWakes      = prometheus.NewDesc("pushd_wakes", "Wakes in memory.", nil, nil)
-	descDead       = prometheus.NewDesc("pushd_dlq_records_total", "Records published to the dead-letter topic.", nil, nil)
+	descDead       = prometheus.NewDesc("pushd_dlq_records_total", "Records published to the dead-letter topic, by reason.", []string{"reason"}, nil)
 	descImbalance  = prometheus.NewDesc("pushd_accounting_imbalance", "Events read minus all that is known of them. Not 0 means an event was lost or doubled: report it.", nil, nil)
 	descWindow     = prometheus.NewDesc("pushd_ack_window_used_ratio", "How full a partition's ack window is; at 1 it pauses.", []string{"partition"}, nil)
 	descHeadAge    = prometheus.NewDesc("pushd_head_age_seconds", "Age of about the oldest event of a partition that is not done; 0 where all are.", []string{"partition"}, nil)
 	descOldest     = prometheus.NewDesc("pushd_oldest_event_age_seconds", "The largest of pushd_head_age_seconds.", nil, nil)
+	descLate       = prometheus.NewDesc("pushd_retry_oldest_due_seconds", "How late the most overdue waiting wake is; 0 where none is.", nil, nil)
+	descBreaker    = prometheus.NewDesc("pushd_breaker_state", "Credentials that are refused now, and whose wakes are held.", []string{"provider"}, nil)
 	descTokens     = prometheus.NewDesc("pushd_token_invalidations_total", "Wakes that ended with a dead token, reported as feedback.", nil, nil)
 	descSends      = prometheus.NewDesc("pushd_sends_total", "Answers to pushes, by provider and outcome.", []string{"provider", "outcome"}, nil)
 	descInFlight   = prometheus.NewDesc("pushd_inflight_requests", "Pushes under way.", []string{"provider"}, nil)
@@ -104,10 +107,10 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
 	var b books
-	now, oldest := time.Now(), 0.0
+	now, oldest, late := time.Now(), 0.0, 0.0
 	m.engine.eachShard(func(s *shard) {
 		s.mu.Lock()
-		shown, used, head := s.shown, s.used, s.head
+		shown, used, head, due := s.shown, s.used, s.head, s.due
 		s.mu.Unlock()
 		b.add(&shown)
 		age := 0.0
@@ -115,19 +118,27 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 			age = max(0, now.Sub(head).Seconds())
 		}
 		oldest = max(oldest, age)
+		if !due.IsZero() {
+			late = max(late, now.Sub(due).Seconds())
+		}
 		partition := strconv.Itoa(int(s.core.partition))
 		gauge(descWindow, used, partition)
 		gauge(descHeadAge, age, partition)
 	})
 	gauge(descOldest, oldest)
+	gauge(descLate, late)
 	counter(descConsumed, b.read)
 	counter(descRestored, b.restored)
 	counter(descDuplicates, b.duplicates)
 	counter(descHanded, b.handedOver)
 	counter(descStrays, b.strays)
 	counter(descTokens, b.settled[store.TokenDead])
-	counter(descDead, b.settled[store.DeadLetter])
-	counter(descCoalesced, b.settled[store.Merged], "pending")
+	for reason, n := range b.letters {
+		counter(descDead, n, event.Reason(reason).String())
+	}
+	counter(descCoalesced, b.pending, "pending")
+	counter(descCoalesced, b.trailing, "trailing")
+	counter(descCoalesced, b.duplicates, "replay")
 	counter(descCoalesced, b.settled[store.Covered], "covered")
 	for kind := store.Accepted; kind <= store.Noted; kind++ {
 		counter(descSettled, b.settled[kind], kind.String())
@@ -144,7 +155,9 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 }
 
 func (m *metrics) collectGates(counter func(*prometheus.Desc, int64, ...string), gauge func(*prometheus.Desc, float64, ...string)) {
+	refused := m.engine.refused()
 	for name, g := range m.engine.gates {
+		gauge(descBreaker, float64(refused[name]), name)
 		gauge(descInFlight, float64(g.inFlight.Load()), name)
 		gauge(descQueued, float64(g.waiting.Load()), name)
 		m.mu.Lock()

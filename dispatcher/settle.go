@@ -117,6 +117,7 @@ func (c *core) deadLetter(r *queue.Record, why error, now time.Time) {
 		dead: &t,
 		after: func(now time.Time) {
 			c.books.open[reporting]--
+			c.books.letters[event.ReasonOf(why)]++
 			c.settleOne(0, t, store.DeadLetter, now)
 		},
 		message: queue.Message{

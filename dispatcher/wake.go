@@ -42,7 +42,7 @@ type wake struct {
 	// So an event either merges before the push is begun, or it finds the content gone and makes the wake dirty (W).
 	offer atomic.Pointer[content]
 
-	dirty      *content // merged from events that came after the push was begun, or while resting
+	dirty      *content // merged from events that came after the push was begun
 	dirtyTaken []taken
 
 	since    time.Time // when the first of its events was read: what merge.give_up counts from

@@ -4,16 +4,18 @@
 GO       ?= go
 FUZZTIME ?= 20s
 EVENTS   ?= 20000
+SEEDS    ?= 20
 BENCH    ?= .
 COUNT    ?= 1
 
+SHELL         := bash
 .DEFAULT_GOAL := help
 
 .PHONY: help
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "  Variables: FUZZTIME=$(FUZZTIME) EVENTS=$(EVENTS) BENCH=$(BENCH) COUNT=$(COUNT)"
+	@echo "  Variables: FUZZTIME=$(FUZZTIME) EVENTS=$(EVENTS) SEEDS=$(SEEDS) BENCH=$(BENCH) COUNT=$(COUNT)"
 
 .PHONY: build
 build: ## build ./pushd, static and without paths of this machine
@@ -59,12 +61,20 @@ kafka: ## start a real Kafka broker for development (Java and Maven; Ctrl-C ends
 	$(GO) run ./queue/kafkatest/kafka
 
 .PHONY: test-kafka
-test-kafka: ## run the tests against a real Kafka broker as well
-	$(GO) test -tags kafka -count=1 ./...
+test-kafka: ## run the suites against a real Apache Kafka, which is started (Java and Maven)
+	$(GO) test -tags kafka -count=1 ./queue/... ./cmd/pushd
 
 .PHONY: demo
 demo: ## the whole of it in one process: broker, providers and EVENTS events
 	$(GO) run ./cmd/pushd demo --events $(EVENTS)
+
+.PHONY: demo-seeds
+demo-seeds: build ## the demo with EVENTS events for each seed from 1 to SEEDS; fails if one loses an event
+	@set -o pipefail; for seed in $$(seq $(SEEDS)); do \
+		printf 'seed %s: ' $$seed; \
+		./pushd demo --events $(EVENTS) --seed $$seed --json | tr -d '\n ' || exit 1; \
+		echo; \
+	done
 
 .PHONY: bench
 bench: ## run the benchmarks that match BENCH, COUNT times (10 for benchstat)

@@ -98,6 +98,8 @@ func troubleOfCode(code kafka.Error) trouble {
 		return unauthorized
 	case kafka.UnknownTopicOrPartition:
 		return unknownTopic
+	case kafka.BrokerNotAvailable: // also kafka-go's own word where it has reached none
+		return unreachable
 	case kafka.GroupCoordinatorNotAvailable, kafka.NotCoordinatorForGroup, kafka.GroupLoadInProgress:
 		return noCoordinator
 	case kafka.IllegalGeneration, kafka.UnknownMemberId, kafka.RebalanceInProgress, kafka.FencedInstanceID:

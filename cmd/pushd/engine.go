@@ -35,6 +35,9 @@ func startEngine(ctx context.Context, cfg *Config, reg *prometheus.Registry, rea
 	if err != nil {
 		return err
 	}
+	if err := checkOpenFiles(cfg, len(tenants)); err != nil {
+		log.Warn("connections may fail when all tenants are busy", "error", err)
+	}
 	ledger, err := store.Open(cfg.Store, reg, log.With("component", "ledger"))
 	if err != nil {
 		return err
@@ -110,7 +113,8 @@ func loadTenants(dir string, reg prometheus.Registerer, log *slog.Logger) (map[s
 		log.Error("a tenant is left out; its events become dead letters until its file is mended and pushd started again", "error", fault)
 	}
 	if len(list) == 0 {
-		return nil, usageError{fmt.Errorf("tenants_dir %s: there is no tenant with a usable credential: %w", dir, errors.Join(faults...))}
+		empty := fmt.Errorf("tenants_dir %s: there is no tenant with a usable credential; put one YAML file for each there", dir)
+		return nil, usageError{errors.Join(append([]error{empty}, faults...)...)}
 	}
 	expiry := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "pushd_credential_expiry_timestamp_seconds",

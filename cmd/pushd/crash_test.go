@@ -63,7 +63,8 @@ func TestADaemonThatStartsBeforeItsBrokerWaitsForIt(t *testing.T) {
 	cfg.Listen = there.Addr()
 	there.Close()
 	p.interval, p.session, p.group = time.Second, time.Second, "pushd"
-	p.server = &management.Server{Broker: cfg.Listen, Topic: event.CheckinTopic, Feedback: event.FeedbackTopic, Dead: event.DeadTopic}
+	p.brokers = cfg.Listen
+	p.server = &management.Server{Topic: event.CheckinTopic, Feedback: event.FeedbackTopic, Dead: event.DeadTopic}
 
 	daemon := p.daemon("daemon")
 	p.eventually("/readyz says why it is not ready", func() bool {

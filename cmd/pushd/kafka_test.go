@@ -240,7 +240,8 @@ func secured(t *testing.T, k *kafkatest.Kafka) {
 		}
 		return "--kafka.sasl.password_file=" + path
 	}
-	flags := []string{"--kafka.brokers=" + k.SASLAddr, "--kafka.tls.enable", "--kafka.tls.ca=" + k.CAFile,
+	p.brokers = k.SASLAddr
+	flags := []string{"--kafka.tls.enable", "--kafka.tls.ca=" + k.CAFile,
 		"--kafka.sasl.mechanism=scram-sha-512", "--kafka.sasl.username=" + k.User}
 
 	wrong := p.daemon("stranger", append(flags, secret("wrong", "wrong"))...)

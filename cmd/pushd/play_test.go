@@ -35,6 +35,7 @@ type play struct {
 	load     *mixture.Mixture
 	stage    *stage.Stage
 	server   *management.Server
+	brokers  string        // for the daemons
 	interval time.Duration // merge.interval
 	session  time.Duration // kafka.member.session
 	group    string
@@ -78,7 +79,7 @@ func newPlay(t *testing.T, load *mixture.Mixture) *play {
 
 // open lets the management server listen to a broker.
 func (p *play) open(broker string) {
-	p.server.Broker, p.server.Audit = broker, audit.New()
+	p.brokers, p.server.Broker, p.server.Audit = broker, broker, audit.New()
 	p.concurrently("listen", p.server.Listen)
 }
 
@@ -105,7 +106,7 @@ func (p *play) daemon(name string, args ...string) *child {
 	p.t.Helper()
 	apns, fcm := p.stage.APNs, p.stage.FCM
 	c := startChild(p.t, name, append([]string{
-		"run", "--admin.listen=127.0.0.1:0", "--kafka.brokers=" + p.server.Broker, "--kafka.client_id=" + name,
+		"run", "--admin.listen=127.0.0.1:0", "--kafka.brokers=" + p.brokers, "--kafka.client_id=" + name,
 		"--kafka.topic=" + p.server.Topic, "--kafka.feedback_topic=" + p.server.Feedback, "--kafka.dead_topic=" + p.server.Dead,
 		"--kafka.group=" + p.group, fmt.Sprint("--kafka.member.session=", p.session), fmt.Sprint("--kafka.member.heartbeat=", p.session/4),
 		fmt.Sprint("--kafka.revoke_drain=", p.session/2), fmt.Sprint("--merge.interval=", p.interval),

@@ -91,7 +91,7 @@ func (c *core) accepted(w *wake, now time.Time) {
 // conclude ends an accepted push.
 func (c *core) conclude(w *wake, now time.Time) {
 	c.settle(w, store.Accepted, now)
-	w.attempts, w.staleSent = 0, false
+	w.attempts, w.staleSent, w.resent = 0, false, false
 	if c.Config.Merge.Until == UntilCheckin && c.owe(w, now) {
 		return
 	}
@@ -138,7 +138,7 @@ func (c *core) next(w *wake, now time.Time) {
 		return
 	}
 	c.clean(w)
-	w.since, w.attempts, w.staleSent, w.rewake = now, 0, false, 0
+	w.since, w.attempts, w.staleSent, w.resent, w.rewake = now, 0, false, false, 0
 	c.begin(w, now)
 }
 
@@ -156,12 +156,7 @@ func (c *core) tokenDead(w *wake, r *providers.Result, now time.Time) {
 	case stale:
 		c.report(w, store.Stale, verdictOf(r), now)
 	default:
-		if !r.Since.IsZero() {
-			token := c.Identify.Token(w.content.token)
-			c.index.Bury(token, r.Since)
-			c.tombstones = append(c.tombstones, store.Tombstone{Token: token, Since: r.Since})
-		}
-		c.report(w, store.TokenDead, verdictOf(r), now)
+		c.suspect(w, verdictOf(r), now)
 	}
 }
 
@@ -189,8 +184,15 @@ func (c *core) refusal(w *wake, r *providers.Result, now time.Time) {
 	c.send(&notice{message: c.feedback(w, event.CredentialRefused, verdictOf(r), now)})
 }
 
-// refused holds the wake until its credential is tried again.
+// refusedAgain is the first wait after a refusal that was about one push, or about a credential that is replaced by now.
+const refusedAgain = time.Second
+
+// refused holds the wake until its credential is tried again, or replaced.
 func (c *core) refused(w *wake, now time.Time) {
+	if !w.content.lane.refused() {
+		c.retry(w, &providers.Result{Wait: refusedAgain, Obeyed: w.attempts == 0, Reason: "credential refused"}, now)
+		return
+	}
 	c.clean(w)
 	if w.content.expired(now) {
 		c.report(w, store.Expired, verdict{reason: "expired while its credential was refused"}, now)

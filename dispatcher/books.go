@@ -76,6 +76,7 @@ func (c *core) enter(w *wake, s state) {
 
 // hold adds an event to a wake.
 func (c *core) hold(w *wake, t taken) {
+	c.holders.add(w)
 	w.taken = append(w.taken, t)
 	c.books.open[w.state]++
 }
@@ -101,6 +102,9 @@ func (c *core) clean(w *wake) {
 	n := int64(len(w.dirtyTaken))
 	c.books.dirty -= n
 	c.books.open[w.state] += n
+	if n > 0 {
+		c.holders.add(w)
+	}
 	w.taken = append(w.taken, w.dirtyTaken...)
 	w.dirty, w.dirtyTaken = nil, nil
 }

@@ -8,9 +8,12 @@ import (
 
 // Config is what an operator sets of the engine.
 type Config struct {
-	Merge  MergeConfig  `embed:"" prefix:"merge."`
-	Dedupe DedupeConfig `embed:"" prefix:"dedupe."`
-	Rates  RatesConfig  `embed:"" prefix:"rates."`
+	Merge       MergeConfig       `embed:"" prefix:"merge."`
+	Dedupe      DedupeConfig      `embed:"" prefix:"dedupe."`
+	Rates       RatesConfig       `embed:"" prefix:"rates."`
+	Breaker     BreakerConfig     `embed:"" prefix:"breaker."`
+	Guard       GuardConfig       `embed:"" prefix:"guard."`
+	DeadLetters DeadLettersConfig `embed:"" prefix:"dead_letters."`
 }
 
 // MergeConfig says how events of one device become one wake, and how long a wake is tried.
@@ -48,6 +51,28 @@ type RatesConfig struct {
 	InFlight      int     `name:"in_flight" help:"Pushes under way per credential, unless its tenant file says otherwise." default:"1000"`
 }
 
+// BreakerConfig says when a provider is taken for down, and how it is tried.
+type BreakerConfig struct {
+	Count int           `name:"count" help:"Failures (5xx, lost and refused connections, time-outs) within about two seconds after which a provider can be taken for down; 0 switches the breaker off." default:"50"`
+	Ratio float64       `name:"ratio" help:"Part of the answers that must be failures for that, and part of the credentials answered of which that is so: 1 is 100 percent. Above 0, to 1." default:"0.9"`
+	Probe time.Duration `name:"probe" help:"How often one push tries a provider that is down. 100ms to 1h." default:"5s"`
+	Ramp  time.Duration `name:"ramp" help:"How long the rate goes up to what it was when the provider answers again; Google asks for a minute. If a backlog is left then, it doubles every quarter of this. 0s to 1h." default:"1m"`
+}
+
+// GuardConfig says when dead tokens of a credential are not believed.
+type GuardConfig struct {
+	Count    int           `name:"count" help:"Dead tokens among the newest count / ratio answers of one credential at which its guard trips: no dead token of it is reported until they become few, its credential is replaced or an operator releases it. 0 switches the guard off." default:"50"`
+	Ratio    float64       `name:"ratio" help:"Part of those answers that the count is: with 50 and 0.5, 50 dead tokens of 100 answers. 1 is 100 percent. Above 0, to 1." default:"0.5"`
+	Settle   time.Duration `name:"settle" help:"How long a dead token waits for what the provider says of others before it is reported. 10ms to 3s." default:"2s"`
+	Patience time.Duration `name:"patience" help:"How long it waits where too little of its credential was accepted lately to tell, but fewer than count are dead. 1s to 24h." default:"10m"`
+}
+
+// DeadLettersConfig says when so many records are bad that reading on would only empty the topic into the dead letters.
+type DeadLettersConfig struct {
+	StopCount int     `name:"stop_count" help:"Bad records among the newest stop_count / stop_ratio of one partition at which it is stopped until an operator has looked; 0 never stops." default:"1000"`
+	StopRatio float64 `name:"stop_ratio" help:"Part of those records that the count is. Above 0, to 1." default:"0.95"`
+}
+
 // DefaultConfig is what the struct tags say.
 func DefaultConfig() Config {
 	return Config{
@@ -62,12 +87,16 @@ func DefaultConfig() Config {
 		},
 		Dedupe: DedupeConfig{Window: 10 * time.Minute, MaxEntries: 20_000_000},
 		Rates:  RatesConfig{PerProject: 10_000, InFlight: 1000},
+
+		Breaker:     BreakerConfig{Count: 50, Ratio: 0.9, Probe: 5 * time.Second, Ramp: time.Minute},
+		Guard:       GuardConfig{Count: 50, Ratio: 0.5, Settle: 2 * time.Second, Patience: 10 * time.Minute},
+		DeadLetters: DeadLettersConfig{StopCount: 1000, StopRatio: 0.95},
 	}
 }
 
 // Validate returns all faults, each beginning with the key it is about.
 func (c Config) Validate() error {
-	return errors.Join(c.Merge.validate(), c.Dedupe.validate(), c.Rates.validate())
+	return errors.Join(c.Merge.validate(), c.Dedupe.validate(), c.Rates.validate(), c.Breaker.validate(), c.Guard.validate(), c.DeadLetters.validate())
 }
 
 func (c MergeConfig) validate() error {
@@ -115,6 +144,40 @@ func (c RatesConfig) validate() error {
 		faults = append(faults, fmt.Errorf("rates.in_flight: %d is below 1", c.InFlight))
 	}
 	return errors.Join(faults...)
+}
+
+func (c BreakerConfig) validate() error {
+	return errors.Join(
+		counted("breaker.count", c.Count), part("breaker.ratio", c.Ratio),
+		between("breaker.probe", c.Probe, 100*time.Millisecond, time.Hour),
+		between("breaker.ramp", c.Ramp, 0, time.Hour),
+	)
+}
+
+func (c GuardConfig) validate() error {
+	return errors.Join(
+		counted("guard.count", c.Count), part("guard.ratio", c.Ratio),
+		between("guard.settle", c.Settle, 10*time.Millisecond, parkAfter),
+		between("guard.patience", c.Patience, time.Second, 24*time.Hour),
+	)
+}
+
+func (c DeadLettersConfig) validate() error {
+	return errors.Join(counted("dead_letters.stop_count", c.StopCount), part("dead_letters.stop_ratio", c.StopRatio))
+}
+
+func counted(key string, n int) error {
+	if n < 0 {
+		return fmt.Errorf("%s: %d is below 0; 0 switches it off", key, n)
+	}
+	return nil
+}
+
+func part(key string, p float64) error {
+	if !(p > 0 && p <= 1) {
+		return fmt.Errorf("%s: %g is not above 0 and at most 1", key, p)
+	}
+	return nil
 }
 
 func between(key string, d, low, high time.Duration) error {

@@ -35,9 +35,15 @@ type core struct {
 	window   *queue.Window
 	backlog  []queue.Record // taken from the owner, waiting for room in the window
 	draining bool
-	stamps   [queue.WindowSize / stampEvery]time.Time // of the window: the Kafka timestamp of one record in stampEvery
-	stamped  int64                                    // the last offset block that has one
-	notices  map[*notice]struct{}                     // of this tenure, not acknowledged yet
+	// Of the window, by offset: one record in stampEvery. A window that begins within a block has a piece of one block more.
+	stamps  [queue.WindowSize/stampEvery + 1]stamp
+	stamped int64                // the last offset block that has one
+	notices map[*notice]struct{} // of this tenure, not acknowledged yet
+
+	run     badRun
+	holders holders            // the wakes that hold offsets
+	crowds  map[*lane]struct{} // lanes whose wakes are parked as soon as they are read
+	looked  time.Time          // when crowd last looked
 
 	// What the next flush writes.
 	outcomes   []store.Outcome
@@ -46,6 +52,12 @@ type core struct {
 	tombstones []store.Tombstone
 
 	out output
+}
+
+// stamp says how old a record of the window is.
+type stamp struct {
+	published time.Time // its Kafka timestamp
+	read      time.Time
 }
 
 // Env is what all cores of an engine share. The functions neither block nor do I/O.
@@ -99,6 +111,8 @@ func newCore(env Env, partition int32, restored *store.Restored) *core {
 		wakes:     make(map[store.Device]*wake),
 		notices:   make(map[*notice]struct{}),
 		changed:   make(map[store.Device]struct{}),
+		crowds:    make(map[*lane]struct{}),
+		run:       newBadRun(env.Config.DeadLetters),
 	}
 }
 
@@ -107,14 +121,14 @@ func (c *core) assign(offset int64) int64 {
 	c.tenure++
 	c.window = queue.NewWindow(offset)
 	c.backlog, c.stamped = c.backlog[:0], -1
-	c.draining = false
+	c.draining, c.run = false, newBadRun(c.Config.DeadLetters)
 	return c.tenure
 }
 
-// head is the Kafka timestamp of about the oldest record that is not done; zero where all are.
-func (c *core) head() time.Time {
+// head is about the oldest record that is not done; zero where all are.
+func (c *core) head() stamp {
 	if c.window == nil || c.window.Used() == 0 {
-		return time.Time{}
+		return stamp{}
 	}
 	return c.stamps[c.window.Watermark()/stampEvery%int64(len(c.stamps))]
 }
@@ -124,7 +138,11 @@ func (c *core) tick(now time.Time) {
 	for len(c.due) > 0 && !c.due[0].due.After(now) {
 		w := c.due[0]
 		heap.Pop(&c.due)
-		if w.state == owing {
+		switch w.state {
+		case suspect:
+			c.judge(w, now)
+			continue
+		case owing:
 			if w.content.expired(now) {
 				c.remove(w)
 				continue

@@ -15,6 +15,14 @@
 // Beside those of the whole project (event, wake, shard, lane, push, result, ledger, window, feedback):
 //
 //	gate     what gives the lanes of one provider their turns under the limits they share
+//	line     the lanes of a gate that want a turn; by rounds, so that each gets its share
+//	outlet   what a lane's pushes go through: the sender of its credential; a new credential is a new outlet
+//	breaker  what a gate knows of its provider's health: closed, open (it is down), ramping (it answers again)
+//	guard    what a lane makes of dead tokens: while nearly all are said to be dead it holds them back
+//	suspect  a wake whose token is said to be dead, and its guard does not believe it yet
+//	crowd    to fill a window so that the other lanes of the partition are not read any more
+//	bad run  nearly all records of a partition are bad: it is stopped
+//	road     a tenant and a provider: by it a lane is found again when its credential is replaced
 //	tenure   one ownership of a partition, from its assignment to its release
 //	owner    the queue's side of a tenure
 //	notice   a message that has to be acknowledged before something goes on
@@ -41,13 +49,17 @@
 //	                    │     latest expiry         ▼
 //	                    └───────── due ───────── waiting (merge as in queued)
 //
-//	begun ── credential refused ──▶ held ── probe due ──▶ queued
-//	begun, queued, waiting ── dead, rejected, expired ──▶ reporting ── feedback acknowledged ──▶ settled; dirty: queued
+//	begun ── credential refused ──▶ held ── probe due, credential replaced ──▶ queued
+//	begun ── dead ──▶ suspect ── believed ──▶ reporting;  ── guard calmed or released ──▶ queued;  ── newer token ──▶ queued
+//	begun, queued, waiting ── rejected, expired ──▶ reporting ── feedback acknowledged ──▶ settled; dirty: queued
 //	accepted, merge.until=checkin ──▶ owing ── check-in ──▶ (none);  ── rewake due ──▶ queued;  ── event: covered
 //
 // Queued and begun are one state for the shard: which of the two it is, only the swap of wake.offer decides. A device at
 // rest is no wake at all, only an entry of store.Index: that is what makes ten million of them cheap. A wait of more
-// than parkAfter is parked: the ledger has the wake, and its events' offsets are done.
+// than parkAfter is parked: the ledger has the wake, and its events' offsets are done. So is a wake that crowds a window,
+// while it keeps its place in its lane.
+//
+// The drawings of the smaller machines stand where their types are: breaker, guard, outlet, badRun.
 //
 // # Invariants
 //
@@ -67,6 +79,7 @@
 //	shard.run   one core, its tenure               Engine.Stop               Engine.work
 //	gate.run    the lanes of one provider          Engine.Stop               Engine.work
 //	flushLoop   the order of writes to the ledger  Engine.Stop               Engine.work
+//	a closer    the sender of a retired outlet     Sender.Close              Engine.work
 //
 // Nothing else here has a goroutine, a timer or a context of its own: not a wake, not a tenant. (Senders may; a sender
 // built on a library that waits for each answer has one for each push under way.)
@@ -79,6 +92,14 @@
 //     must call Index.Unsee, or the event is taken for a duplicate when it is read again, and lost.
 //   - A wake may stand in a lane's queue more than once (its priority was raised, or it went to another lane). The first
 //     claim finds the content, the others nothing. So a place in a queue proves nothing; only the claim does.
+//   - A push that was begun with a credential says nothing about the one that replaced it: a refusal by the old one is a
+//     plain retry (outlet.stale), or the new one would be held for its predecessor's fault.
+//   - A dead token is not reported when it is answered but guard.settle later: by the time the guard trips, the first
+//     answers would have erased a part of the fleet.
+//   - Where a provider is down, its lanes keep their wakes in their places. A backoff for each wake would bring them all
+//     back at once, when the provider has just recovered.
+//   - Whoever fills a window is parked only where another lane shares the partition. Alone, it waits in Kafka, which has
+//     more room than the ledger.
 //   - The ledger gets a waiting wake as it is when the flush is made, not as it was when it was parked; else a flush
 //     could hold "settled" and the wake itself, and a restart would send it again.
 //   - A rest outlives the process (Accepted lines in the journal). So does the wake that an event in the rest makes: it is

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 
 	"pushd/providers"
 	"pushd/queue"
@@ -23,17 +24,21 @@ type Publisher interface {
 
 // Credential is what a lane is made of.
 type Credential struct {
-	Sender   providers.Sender
-	Rate     float64 // pushes per second; 0: no limit
-	InFlight int     // pushes under way at most
+	Sender   providers.Sender // nil: there is one, but it cannot be used; its wakes are held until it is replaced
+	Rate     float64          // pushes per second; 0: no limit
+	InFlight int              // pushes under way at most
+	Weight   int              // its share of what lanes share, relative to others; at least 1
 }
 
-// Deps is what the engine works with. It owns none of it but the senders it opens.
+// Road names a lane: a tenant's credential at a provider.
+type Road struct{ Tenant, Provider string }
+
+// Deps is what the engine works with. It owns none of it but the senders it is given, which it closes.
 type Deps struct {
 	Ledger    *store.Ledger
 	Publisher Publisher
-	// Open makes the sender of a tenant's credential for a provider; false where the tenant has none. It is called once
-	// for each, at the first wake, and must not block.
+	// Open gives the credential of a tenant for a provider; false where the tenant has none. It is called at the first wake
+	// for each, and again by Renew; it must not block. The same sender means the same credential.
 	Open     func(tenant, provider string) (Credential, bool)
 	Topic    string // of the events, named in dead letters
 	Topics   Topics
@@ -55,7 +60,7 @@ type Engine struct {
 
 	mu     sync.Mutex // guards the two below
 	shards map[int32]*shard
-	lanes  map[[2]string]*lane // by tenant and provider; one without a sender has no credential
+	lanes  map[[2]string]*lane // by tenant and provider
 
 	flushMu sync.Mutex  // one flush at a time: the flusher's, or Stop's last
 	broken  atomic.Bool // the ledger could not write
@@ -72,10 +77,14 @@ func New(cfg Config, deps Deps) *Engine {
 		shards: make(map[int32]*shard), lanes: make(map[[2]string]*lane),
 	}
 	e.metrics = newMetrics(deps.Registry, e)
-	total := newLimit(cfg.Rates.Total)
-	e.gates = map[string]*gate{
-		providers.APNs: newGate(providers.APNs, cfg, total, cfg.Rates.APNs, e.metrics),
-		providers.FCM:  newGate(providers.FCM, cfg, total, cfg.Rates.FCM, e.metrics),
+	e.gates = make(map[string]*gate)
+	total, own := limits(cfg.Rates)
+	for name, limit := range own {
+		g := newGate(name, cfg, e.metrics, deps.Logger)
+		g.limit(total, limit)
+		g.close = func(s providers.Sender) { e.work.Go(s.Close) }
+		g.tripped, g.calmed = e.guardTripped, e.guardCalmed
+		e.gates[name] = g
 	}
 	budget := new(atomic.Int64)
 	budget.Store(int64(cfg.Merge.MaxWaiting))
@@ -169,40 +178,9 @@ func (e *Engine) shard(p int32) (*shard, error) {
 	return s, nil
 }
 
-// route is the lane of a tenant's credential; nil where it has none.
-func (e *Engine) route(tenant, provider string) *lane {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	key := [2]string{tenant, provider}
-	l := e.lanes[key]
-	if l == nil {
-		credential, ok := e.deps.Open(tenant, provider)
-		if !ok {
-			return nil
-		}
-		l = &lane{
-			tenant: tenant, provider: provider, gate: e.gates[provider], sender: credential.Sender,
-			limit: newLimit(credential.Rate), cap: max(1, credential.InFlight),
-		}
-		e.lanes[key] = l
-	}
-	if l.sender == nil {
-		return nil
-	}
-	return l
-}
-
-// orphan is a lane for the waiting wakes of a credential that is not there any more: it bars everything.
-func (e *Engine) orphan(tenant, provider string) *lane {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	key := [2]string{tenant, provider}
-	if e.lanes[key] == nil {
-		e.deps.Logger.Warn("wakes wait for a credential that is gone: put its tenant file back and start again, or they are held until they expire",
-			"tenant", tenant, "provider", provider)
-		e.lanes[key] = &lane{tenant: tenant, provider: provider, gate: e.gates[provider]}
-	}
-	return e.lanes[key]
+// limits are the limiters of the rates that lanes share: over all, and by provider.
+func limits(r RatesConfig) (total *rate.Limiter, own map[string]*rate.Limiter) {
+	return newLimit(r.Total), map[string]*rate.Limiter{providers.APNs: newLimit(r.APNs), providers.FCM: newLimit(r.FCM)}
 }
 
 // Halt lets no further push begin. What is under way is still answered and settled.
@@ -230,8 +208,10 @@ func (e *Engine) Stop(ctx context.Context) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, l := range e.lanes {
-		if l.sender != nil {
-			l.sender.Close()
+		for _, o := range append(l.retired, l.outlet.Load()) {
+			if o != nil {
+				o.sender.Close()
+			}
 		}
 	}
 }
@@ -246,19 +226,6 @@ func (e *Engine) idle() bool {
 	return e.flushOnce() == 0
 }
 
-// refused counts the credentials that are refused now, by provider.
-func (e *Engine) refused() map[string]int {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	counts := make(map[string]int)
-	for _, l := range e.lanes {
-		if l.barred.Load() {
-			counts[l.provider]++
-		}
-	}
-	return counts
-}
-
 // eachShard calls f for every shard.
 func (e *Engine) eachShard(f func(*shard)) {
 	e.mu.Lock()
@@ -270,12 +237,4 @@ func (e *Engine) eachShard(f func(*shard)) {
 	for _, s := range shards {
 		f(s)
 	}
-}
-
-// Ready says whether the engine can do its work, and if not, why.
-func (e *Engine) Ready() (bool, string) {
-	if e.broken.Load() {
-		return false, "the ledger cannot be written; see the disk of store.dir"
-	}
-	return true, ""
 }

@@ -205,6 +205,7 @@ func TestAFullWindowPausesThePartitionOnly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cfg := DefaultConfig()
+		cfg.Breaker.Count = 0 // so many failures would be taken for an outage
 		var open atomic.Bool
 		p := newPlant(t, vfs.NewMem(), cfg, &provider{latency: time.Millisecond, answer: func(push *providers.Push) providers.Result {
 			if !open.Load() && push.Token[:8] == "token-d0" {
@@ -250,7 +251,9 @@ func TestAFullWindowPausesThePartitionOnly(t *testing.T) {
 func TestFeedbackComesBeforeTheOffset(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := newPlant(t, vfs.NewMem(), DefaultConfig(), &provider{answer: func(*providers.Push) providers.Result {
+		cfg := DefaultConfig()
+		cfg.Guard.Count = 0 // all tokens are dead, and to be believed so
+		p := newPlant(t, vfs.NewMem(), cfg, &provider{answer: func(*providers.Push) providers.Result {
 			return providers.Result{Outcome: providers.TokenDead, Reason: "UNREGISTERED"}
 		}})
 		defer p.stop()

@@ -2,6 +2,8 @@ package dispatcher
 
 import (
 	"context"
+	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,31 +13,21 @@ import (
 	"pushd/providers"
 )
 
-const (
-	// quantum is how many pushes a lane may begin in one turn: enough for a sender to fill its frames, few enough that
-	// the other lanes' turns come soon.
-	quantum = 64
-	// turnsPerStep is how many turns are given before the gate looks at its inbox again.
-	turnsPerStep = 64
-	// shortest is how soon the gate wakes for the next token: at high rates several pushes' worth.
-	shortest = 2 * time.Millisecond
-)
-
-// weights are the turns that each class gets while all have wakes: urgent overtakes, bulk never starves.
-var weights = [classes]int{32, 8, 1}
-
 // gate gives the lanes of one provider their turns under the limits they share. It is a state machine (step), with a
 // goroutine around it (run).
 type gate struct {
 	provider string
-	limits   []*rate.Limiter // the provider's and the total; the total is shared with the other gates
-	expires  time.Duration   // Config.Merge.Expires
-	probe    time.Duration   // Config.Merge.HoldProbe
+	expires  time.Duration // Config.Merge.Expires
+	probe    time.Duration // Config.Merge.HoldProbe
 	metrics  *metrics
+	breaker  *breaker
+	close    func(providers.Sender) // closes the sender of a retired outlet; it must not block
+	tripped  func(*lane)            // a lane's guard tripped; it must not block
+	calmed   func(*lane)            // a lane's guard believes the provider again; it must not block
 
 	// Owned by the goroutine.
-	rings  [classes][]*lane
-	credit [classes]int
+	limits []*rate.Limiter // the provider's, and the total, which is shared with the other gates
+	line   line
 	timed  []*lane // lanes that wait for a time; few
 	halted bool
 
@@ -50,29 +42,49 @@ type gate struct {
 type gateInbox struct {
 	offers  []*wake
 	answers []laneAnswer
+	changes []func() // of lanes and limits; rare
 	halt    bool
 }
 
 // laneAnswer is what a gate has to know of a batch of results.
 type laneAnswer struct {
-	lane    *lane
+	outlet  *outlet
 	n       int
+	failed  int           // of them; see health
+	fine    int           // of them
 	refused bool          // the credential was
 	healthy bool          // the provider took or judged a push: the credential works
 	wait    time.Duration // the provider asked the whole credential to wait
 }
 
-func newGate(provider string, cfg Config, total *rate.Limiter, perSecond float64, m *metrics) *gate {
-	g := &gate{
+func newGate(provider string, cfg Config, m *metrics, log *slog.Logger) *gate {
+	return &gate{
 		provider: provider, expires: cfg.Merge.Expires, probe: cfg.Merge.HoldProbe, metrics: m,
-		credit: weights, bell: make(chan struct{}, 1),
+		breaker: &breaker{provider: provider, cfg: cfg.Breaker, log: log},
+		close:   providers.Sender.Close, tripped: func(*lane) {}, calmed: func(*lane) {},
+		line: line{round: 1}, bell: make(chan struct{}, 1),
 	}
-	for _, l := range []*rate.Limiter{total, newLimit(perSecond)} {
+}
+
+// down says whether the provider is down. Any goroutine may ask.
+func (g *gate) down() bool { return g.breaker.is(open) }
+
+// limit sets the limits of the provider and of all providers together; nil is none.
+func (g *gate) limit(total, own *rate.Limiter) {
+	g.limits = g.limits[:0]
+	for _, l := range []*rate.Limiter{total, own} {
 		if l != nil {
 			g.limits = append(g.limits, l)
 		}
 	}
-	return g
+}
+
+// change lets the goroutine run f between two steps.
+func (g *gate) change(f func()) {
+	g.mu.Lock()
+	g.inbox.changes = append(g.inbox.changes, f)
+	g.mu.Unlock()
+	ring(g.bell)
 }
 
 // offer takes wakes that are ready. It may be called from any goroutine.
@@ -119,13 +131,15 @@ func (g *gate) run(ctx context.Context) {
 		}
 		g.mu.Lock()
 		in := g.inbox
-		g.inbox = gateInbox{offers: spare.offers[:0], answers: spare.answers[:0], halt: in.halt}
+		g.inbox = gateInbox{offers: spare.offers[:0], answers: spare.answers[:0], changes: spare.changes[:0], halt: in.halt}
 		g.mu.Unlock()
 		now := time.Now()
 		if next := g.step(in, now); !next.IsZero() {
 			timer.Reset(max(0, next.Sub(now)))
 		}
 		clear(in.offers)
+		clear(in.answers)
+		clear(in.changes)
 		spare = in
 	}
 }
@@ -133,13 +147,16 @@ func (g *gate) run(ctx context.Context) {
 // step takes the inbox, gives turns, and says when it wants to be called again (zero: at the next inbox).
 func (g *gate) step(in gateInbox, now time.Time) time.Time {
 	g.halted = in.halt
+	for _, f := range in.changes {
+		f()
+	}
 	for _, w := range in.offers {
 		// The content says which lane. It may be gone before we look (withdrawn, or begun from an earlier place), or be
 		// another gate's: the device moved to another provider meanwhile, and was offered there too.
 		if k := w.offer.Load(); k != nil && k.lane.gate == g {
 			k.lane.queues[k.priority].push(w)
-			g.waiting.Add(1)
-			g.enlist(k.lane)
+			g.count(k.lane, 1)
+			g.line.enlist(k.lane)
 		}
 	}
 	for i := range in.answers {
@@ -150,13 +167,20 @@ func (g *gate) step(in gateInbox, now time.Time) time.Time {
 
 // take takes the sum of a batch of results.
 func (g *gate) take(a *laneAnswer, now time.Time) {
-	l := a.lane
+	o, l := a.outlet, a.outlet.lane
+	o.inFlight -= a.n
 	l.inFlight -= a.n
 	g.inFlight.Add(int64(-a.n))
+	g.breaker.observe(l, a.failed, a.fine, now)
+	if o != l.outlet.Load() {
+		g.closeRetired(l)
+		g.line.enlist(l)
+		return
+	}
 	switch {
 	case a.healthy: // also beside a refusal: then it was about one push, not about the credential
 		l.probing, l.barredUntil = false, time.Time{}
-		l.barred.Store(false)
+		o.barred.Store(false)
 	case a.refused:
 		l.probing = false
 		l.barredUntil = now.Add(g.probe)
@@ -164,144 +188,50 @@ func (g *gate) take(a *laneAnswer, now time.Time) {
 	if a.wait > 0 && now.Add(a.wait).After(l.until) {
 		l.until = now.Add(a.wait)
 	}
-	g.enlist(l)
+	g.line.enlist(l)
 }
 
-// enlist puts a lane into the rings of the classes it has wakes of.
-func (g *gate) enlist(l *lane) {
-	for class := range l.queues {
-		if l.queues[class].len() > 0 && !l.listed[class] {
-			l.listed[class] = true
-			g.rings[class] = append(g.rings[class], l)
-		}
-	}
+// equip gives a lane of this gate a credential and limits (lane.equip), and lets it go on if it can.
+func (g *gate) equip(l *lane, c Credential) (replaced bool) {
+	replaced = l.equip(c)
+	g.closeRetired(l)
+	g.line.enlist(l)
+	return replaced
 }
 
-// turns gives the lanes their turns until nothing may be begun, or it is time to look at the inbox.
-func (g *gate) turns(now time.Time) time.Time {
-	if g.halted {
-		return time.Time{}
-	}
-	for i := len(g.timed) - 1; i >= 0; i-- {
-		if l := g.timed[i]; !now.Before(l.wakeAt) {
-			l.timed = false
-			g.timed[i] = g.timed[len(g.timed)-1]
-			g.timed = g.timed[:len(g.timed)-1]
-			g.enlist(l)
+// closeRetired closes what a lane pushed through before, once all of it is answered.
+func (g *gate) closeRetired(l *lane) {
+	l.retired = slices.DeleteFunc(l.retired, func(o *outlet) bool {
+		if o.inFlight == 0 {
+			g.close(o.sender)
 		}
-	}
-	for range turnsPerStep {
-		if g.empty() {
-			return g.soonest()
-		}
-		room := quantum
-		for _, limit := range g.limits {
-			room = min(room, tokens(limit, now))
-		}
-		if room < 1 {
-			return now.Add(g.untilToken(now))
-		}
-		g.turn(g.pick(), room, now)
-	}
-	return now
+		return o.inFlight == 0
+	})
 }
 
-// turn lets the first lane of a ring begin up to room pushes.
-func (g *gate) turn(class, room int, now time.Time) {
-	l := g.rings[class][0]
-	g.rings[class] = g.rings[class][1:]
-	l.listed[class] = false
-	if outcome, wait := l.closed(now); outcome != 0 {
-		own, places := l.turnAway(outcome, wait)
-		g.waiting.Add(int64(-places))
-		g.answerSelf(l, own)
+// count counts places that were taken, or left, in a lane's queues.
+func (g *gate) count(l *lane, n int) {
+	g.waiting.Add(int64(n))
+	l.places.Add(int64(n))
+}
+
+// send gives pushes that a lane has begun to its outlet, and counts them against all limits.
+func (g *gate) send(l *lane, pushes []providers.Push, now time.Time) {
+	n := len(pushes)
+	if n == 0 {
 		return
 	}
-	if l.barred.Load() {
-		l.probing = true
-	}
-	room = min(room, l.room(now))
-	if room == 0 {
-		g.block(l, now)
-		return
-	}
-	before := l.queues[class].len()
-	pushes, own := l.begin(class, room, now, g.expires)
-	g.waiting.Add(int64(l.queues[class].len() - before))
-	g.answerSelf(l, own)
-	if n := len(pushes); n > 0 {
-		for _, limit := range g.limits {
-			limit.ReserveN(now, n) // another gate may have been quicker with the total: then this borrows
-		}
-		if l.limit != nil {
-			l.limit.ReserveN(now, n)
-		}
-		l.inFlight += n
-		g.inFlight.Add(int64(n))
-		l.sender.Send(pushes, l.done)
-	}
-	g.enlist(l)
-}
-
-// block leaves a lane out of the rings until an answer or a time lets it go on.
-func (g *gate) block(l *lane, now time.Time) {
-	switch {
-	case now.Before(l.until):
-		l.wakeAt = l.until
-	case l.limit == nil || tokens(l.limit, now) > 0:
-		return // full: its next answer enlists it
-	default:
-		l.wakeAt = now.Add(untilToken(l.limit, now))
-	}
-	if !l.timed {
-		l.timed = true
-		g.timed = append(g.timed, l)
-	}
-}
-
-// empty says whether no lane wants a turn.
-func (g *gate) empty() bool {
-	for class := range g.rings {
-		if len(g.rings[class]) > 0 {
-			return false
-		}
-	}
-	return true
-}
-
-// pick chooses the class of the next turn by weight. Some class is not empty.
-func (g *gate) pick() int {
-	for {
-		for class := range g.rings {
-			if len(g.rings[class]) > 0 && g.credit[class] > 0 {
-				g.credit[class]--
-				return class
-			}
-		}
-		g.credit = weights
-	}
-}
-
-// soonest is when the first timed lane may go on.
-func (g *gate) soonest() (next time.Time) {
-	for _, l := range g.timed {
-		if next.IsZero() || l.wakeAt.Before(next) {
-			next = l.wakeAt
-		}
-	}
-	return next
-}
-
-func (g *gate) untilToken(now time.Time) (wait time.Duration) {
 	for _, limit := range g.limits {
-		wait = max(wait, untilToken(limit, now))
+		limit.ReserveN(now, n) // another gate may have been quicker with the total: then this borrows
 	}
-	return wait
-}
-
-func untilToken(limit *rate.Limiter, now time.Time) time.Duration {
-	missing := 1 - limit.TokensAt(now)
-	return max(shortest, time.Duration(missing/float64(limit.Limit())*float64(time.Second)))
+	reserve(l.limit, now, n)
+	reserve(g.breaker.limit, now, n)
+	g.breaker.probing = g.breaker.is(open)
+	o := l.outlet.Load()
+	o.inFlight += n
+	l.inFlight += n
+	g.inFlight.Add(int64(n))
+	o.sender.Send(pushes, o.done)
 }
 
 // answerSelf gives the shards the lane's own answers.

@@ -2,6 +2,7 @@ package dispatcher
 
 import (
 	"fmt"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -32,7 +33,7 @@ func (s *sent) answer(o providers.Outcome) {
 		results[i] = providers.Result{Ref: s.pushes[i].Ref, Outcome: o}
 	}
 	s.pushes = nil
-	s.lane.done(results)
+	s.lane.outlet.Load().done(results)
 }
 
 // road is a gate with its lanes, driven by hand.
@@ -48,16 +49,19 @@ func newRoad(rates RatesConfig) *road {
 	cfg := DefaultConfig()
 	cfg.Rates = rates
 	e := &Engine{cfg: cfg}
-	return &road{
-		gate:  newGate(providers.APNs, cfg, newLimit(rates.Total), rates.APNs, newMetrics(nil, e)),
+	r := &road{
+		gate:  newGate(providers.APNs, cfg, newMetrics(nil, e), slog.New(slog.DiscardHandler)),
 		shard: &shard{bell: make(chan struct{}, 1)},
 		now:   epoch,
 	}
+	r.gate.limit(newLimit(rates.Total), newLimit(rates.APNs))
+	return r
 }
 
 func (r *road) lane(tenant string, perSecond float64, inFlight int) (*lane, *sent) {
 	s := &sent{order: &r.order}
-	l := &lane{tenant: tenant, provider: providers.APNs, gate: r.gate, sender: s, limit: newLimit(perSecond), cap: inFlight}
+	l := &lane{tenant: tenant, provider: providers.APNs, gate: r.gate}
+	l.equip(Credential{Sender: s, Rate: perSecond, InFlight: inFlight})
 	s.lane = l
 	return l, s
 }
@@ -253,7 +257,7 @@ func TestAShortWaitOfTheCredentialPausesItsLaneOnly(t *testing.T) {
 	other, otherSent := r.lane("b", 0, 100)
 	r.offer(l, 1, event.Normal)
 	r.step()
-	l.done([]providers.Result{{Ref: s.pushes[0].Ref, Outcome: providers.Later, Scope: providers.Credential, Wait: 2 * time.Second}})
+	l.outlet.Load().done([]providers.Result{{Ref: s.pushes[0].Ref, Outcome: providers.Later, Scope: providers.Credential, Wait: 2 * time.Second}})
 	s.pushes = nil
 	r.offer(l, 1, event.Normal)
 	r.offer(other, 1, event.Normal)
@@ -277,7 +281,7 @@ func TestALongWaitOfTheCredentialKeepsNoWakeInItsLane(t *testing.T) {
 	l, s := r.lane("a", 0, 1)
 	r.offer(l, 3, event.Normal)
 	r.step()
-	l.done([]providers.Result{{Ref: s.pushes[0].Ref, Outcome: providers.Later, Scope: providers.Credential, Wait: time.Hour}})
+	l.outlet.Load().done([]providers.Result{{Ref: s.pushes[0].Ref, Outcome: providers.Later, Scope: providers.Credential, Wait: time.Hour}})
 	s.pushes = nil
 	r.step()
 	r.offer(l, 1, event.Normal)
@@ -307,9 +311,9 @@ func TestARefusalBesideSuccessesBarsNothing(t *testing.T) {
 	r.step()
 	pushes := s.pushes
 	s.pushes = nil
-	l.done([]providers.Result{{Ref: pushes[0].Ref, Outcome: providers.Refused}})
+	l.outlet.Load().done([]providers.Result{{Ref: pushes[0].Ref, Outcome: providers.Refused}})
 	r.step()
-	l.done([]providers.Result{{Ref: pushes[1].Ref, Outcome: providers.Accepted}, {Ref: pushes[2].Ref, Outcome: providers.Accepted}})
+	l.outlet.Load().done([]providers.Result{{Ref: pushes[1].Ref, Outcome: providers.Accepted}, {Ref: pushes[2].Ref, Outcome: providers.Accepted}})
 	r.offer(l, 2, event.Normal)
 	r.step()
 	if len(s.pushes) != 2 {
@@ -321,7 +325,7 @@ func TestAGateLeavesAnotherGatesLaneAlone(t *testing.T) {
 	t.Parallel()
 	r := newRoad(RatesConfig{})
 	l, s := r.lane("a", 0, 4)
-	elsewhere := newGate(providers.FCM, DefaultConfig(), nil, 0, r.gate.metrics)
+	elsewhere := newGate(providers.FCM, DefaultConfig(), r.gate.metrics, slog.New(slog.DiscardHandler))
 	moved := &lane{tenant: "a", provider: providers.FCM, gate: elsewhere, cap: 1}
 	w := r.offer(l, 1, event.Normal)[0]
 	w.offer.Store(&content{lane: moved}) // the shard has rerouted it before the gate looks
@@ -353,5 +357,24 @@ func TestAHaltedGateBeginsNothing(t *testing.T) {
 	r.step()
 	if len(s.pushes) != 0 {
 		t.Fatal("a push was begun")
+	}
+}
+
+func TestWhoCallsEverythingUrgentGetsNoMoreThanItsShare(t *testing.T) {
+	t.Parallel()
+	r := newRoad(RatesConfig{APNs: 1000})
+	noisy, noisySent := r.lane("noisy", 0, 1<<20)
+	r.offer(noisy, 50_000, event.Urgent)
+	sents := make([]*sent, 19)
+	for i := range sents {
+		var l *lane
+		l, sents[i] = r.lane(fmt.Sprint("t", i), 0, 1<<20)
+		r.offer(l, 5000, event.Normal)
+	}
+	r.drive(20*time.Second, nil)
+	for i, s := range append(sents, noisySent) {
+		if n := len(s.pushes); n < 900 || n > 1100 {
+			t.Errorf("tenant %d got %d pushes of a fair 1000", i, n)
+		}
 	}
 }

@@ -20,7 +20,7 @@ import (
 // Commands (times count from the start of the script):
 //
 //	config interval=30s until=checkin max_waiting=1    before anything else
-//	event d1 [id=] [type=checkin|forget] [token=] [magic=] [priority=] [expires=+10s] [registered=-1h] [tenant=] [provider=]
+//	event d1 [id=] [type=checkin|forget] [token=] [magic=] [priority=] [expires=+10s] [registered=-1h] [time=-10s] [tenant=] [provider=]
 //	raw VALUE                      a record that is no event
 //	begin d1                       the lane claims the first place it has for d1
 //	result d1 OUTCOME [wait=10s] [obeyed] [credential] [since=-1h] [reason=]

@@ -20,15 +20,15 @@ func (c *core) read(now time.Time) {
 		return
 	}
 	n := 0
-	for n < len(c.backlog) && c.window.Fits(c.backlog[n].Offset) {
+	for n < len(c.backlog) && !c.run.stopped && c.window.Fits(c.backlog[n].Offset) {
 		c.record(&c.backlog[n], now)
 		n++
 	}
-	if n == len(c.backlog) {
-		c.backlog = c.backlog[:0]
-		return
-	}
+	full := n < len(c.backlog) && !c.run.stopped
 	c.backlog = append(c.backlog[:0], c.backlog[n:]...)
+	if full || len(c.crowds) > 0 {
+		c.crowd(full, now)
+	}
 }
 
 func (c *core) record(r *queue.Record, now time.Time) {
@@ -36,9 +36,12 @@ func (c *core) record(r *queue.Record, now time.Time) {
 	c.books.read++
 	if block := r.Offset / stampEvery; block != c.stamped {
 		c.stamped = block
-		c.stamps[block%int64(len(c.stamps))] = r.Time
+		c.stamps[block%int64(len(c.stamps))] = stamp{published: r.Time, read: now}
 	}
 	e, err := event.Decode(r.Key, r.Value, r.Headers, r.Time)
+	if !r.Cut.Whole() {
+		err = r.Cut.Fault()
+	}
 	if err != nil {
 		c.deadLetter(r, err, now)
 		return
@@ -65,9 +68,11 @@ func (c *core) record(r *queue.Record, now time.Time) {
 		if c.Config.Merge.Until == UntilCheckin {
 			c.checkedIn(d, e.Time, now)
 		}
+		c.run.note(false)
 		c.note(d, t, now)
 	case event.Forget:
-		c.forget(d, now)
+		c.run.note(false)
+		c.forget(d, e.Time, now)
 		c.note(d, t, now)
 	}
 }
@@ -92,10 +97,11 @@ func (c *core) wake(e *event.Event, r *queue.Record, d store.Device, t taken, no
 		c.index.Unsee(d, t.id) // mended and replayed from the dead letters, it must count
 		c.deadLetter(r, &event.Error{
 			Reason: event.UnknownTenant, Field: "tenant",
-			Text: "has no credential for " + e.Provider + "; add one to its file in tenants_dir and replay the dead letter",
+			Text: "has no credential for " + e.Provider + "; add one to its file in tenants.dir and replay the dead letter",
 		}, now)
 		return
 	}
+	c.run.note(false)
 	content := newContent(e, to, r.Time)
 	w := c.wakes[d]
 	if w == nil {
@@ -103,16 +109,19 @@ func (c *core) wake(e *event.Event, r *queue.Record, d store.Device, t taken, no
 		c.wakes[d] = w
 		c.hold(w, t)
 		c.begin(w, now)
-		return
+	} else {
+		c.mergeInto(w, content, t, now)
 	}
-	c.mergeInto(w, content, t, now)
+	if _, crowds := c.crowds[w.content.lane]; crowds {
+		c.makeWay(w, now)
+	}
 }
 
 // route is the lane of a tenant's credential; nil where it has none.
 func (c *core) route(tenant, provider string) *lane {
 	key := [2]string{tenant, provider}
 	to := c.routes[key]
-	if to == nil {
+	if to == nil || to.gone.Load() {
 		if to = c.Route(tenant, provider); to != nil {
 			c.routes[key] = to
 		}
@@ -170,6 +179,8 @@ func (c *core) mergeInto(w *wake, newer *content, t taken, now time.Time) {
 		c.soil(w, newer, t)
 	case owing:
 		c.mergeOwing(w, newer, t, now)
+	case suspect:
+		c.mergeSuspect(w, newer, t, now)
 	case waiting, resting, held:
 		w.content = w.content.merged(newer)
 		c.hold(w, t)
@@ -237,10 +248,14 @@ func (c *core) checkedIn(d store.Device, at, now time.Time) {
 	}
 }
 
-// forget drops what waits for a device.
-func (c *core) forget(d store.Device, now time.Time) {
-	c.index.Forget(d)
+// forget drops what waits for a device that was gone at the given time. One that has a newer event came back since: the
+// news of its going is old, such as a dead letter that is replayed.
+func (c *core) forget(d store.Device, at, now time.Time) {
 	w := c.wakes[d]
+	if w != nil && w.askedAfter(at) {
+		return
+	}
+	c.index.Forget(d)
 	if w == nil {
 		return
 	}

@@ -3,6 +3,7 @@ package dispatcher
 import (
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,6 +16,7 @@ import (
 // metrics counts what the gates see; everything else is read from the shards' books at the scrape.
 type metrics struct {
 	engine *Engine
+	trips  map[string]*atomic.Int64 // guards that tripped, by provider
 
 	mu    sync.Mutex // guards sends
 	sends map[string]*[outcomes]int64
@@ -22,7 +24,7 @@ type metrics struct {
 	endToEnd prometheus.Histogram
 }
 
-// outcomes bounds the table of counted outcomes: the providers' and the lanes' own two.
+// outcomes bounds the table of counted outcomes: the providers' and the lanes' own.
 const outcomes = 16
 
 // outcomeLabels are the values of the label outcome.
@@ -36,6 +38,7 @@ func place(o providers.Outcome) int { return int(o&7) + int(o>>7)*8 }
 func newMetrics(reg prometheus.Registerer, e *Engine) *metrics {
 	m := &metrics{
 		engine: e,
+		trips:  map[string]*atomic.Int64{providers.APNs: new(atomic.Int64), providers.FCM: new(atomic.Int64)},
 		sends:  map[string]*[outcomes]int64{providers.APNs: new([outcomes]int64), providers.FCM: new([outcomes]int64)},
 		endToEnd: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:                        "pushd_end_to_end_seconds",
@@ -87,7 +90,12 @@ var (
 	descHeadAge    = prometheus.NewDesc("pushd_head_age_seconds", "Age of about the oldest event of a partition that is not done; 0 where all are.", []string{"partition"}, nil)
 	descOldest     = prometheus.NewDesc("pushd_oldest_event_age_seconds", "The largest of pushd_head_age_seconds.", nil, nil)
 	descLate       = prometheus.NewDesc("pushd_retry_oldest_due_seconds", "How late the most overdue waiting wake is; 0 where none is.", nil, nil)
-	descBreaker    = prometheus.NewDesc("pushd_breaker_state", "Credentials that are refused now, and whose wakes are held.", []string{"provider"}, nil)
+	descRefused    = prometheus.NewDesc("pushd_credentials_refused", "Credentials that are refused, unusable or gone now, and whose wakes are held.", []string{"provider"}, nil)
+	descBreaker    = prometheus.NewDesc("pushd_breaker_state", "How a provider is taken: 0 well, 1 answering again and its rate going up, 2 down.", []string{"provider"}, nil)
+	descOpened     = prometheus.NewDesc("pushd_breaker_opened_total", "How often a provider was taken for down.", []string{"provider"}, nil)
+	descTripped    = prometheus.NewDesc("pushd_guard_tripped", "Credentials whose dead tokens are held back now.", []string{"provider"}, nil)
+	descTrips      = prometheus.NewDesc("pushd_guard_trips_total", "How often nearly all tokens of a credential were said to be dead.", []string{"provider"}, nil)
+	descStopped    = prometheus.NewDesc("pushd_partitions_stopped", "Partitions that are not read on because nearly all of their records are bad.", nil, nil)
 	descTokens     = prometheus.NewDesc("pushd_token_invalidations_total", "Wakes that ended with a dead token, reported as feedback.", nil, nil)
 	descSends      = prometheus.NewDesc("pushd_sends_total", "Answers to pushes, by provider and outcome.", []string{"provider", "outcome"}, nil)
 	descInFlight   = prometheus.NewDesc("pushd_inflight_requests", "Pushes under way.", []string{"provider"}, nil)
@@ -155,9 +163,22 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 }
 
 func (m *metrics) collectGates(counter func(*prometheus.Desc, int64, ...string), gauge func(*prometheus.Desc, float64, ...string)) {
-	refused := m.engine.refused()
+	gauge(descStopped, float64(len(m.engine.Stopped())))
+	refused, tripped := make(map[string]int), make(map[string]int)
+	for _, l := range m.engine.allLanes() {
+		if l.refused() && !l.gone.Load() {
+			refused[l.provider]++
+		}
+		if is, _, _, _ := l.guard.counts(); is {
+			tripped[l.provider]++
+		}
+	}
 	for name, g := range m.engine.gates {
-		gauge(descBreaker, float64(refused[name]), name)
+		gauge(descRefused, float64(refused[name]), name)
+		gauge(descTripped, float64(tripped[name]), name)
+		gauge(descBreaker, float64(g.breaker.state.Load()), name)
+		counter(descOpened, g.breaker.opened.Load(), name)
+		counter(descTrips, m.trips[name].Load(), name)
 		gauge(descInFlight, float64(g.inFlight.Load()), name)
 		gauge(descQueued, float64(g.waiting.Load()), name)
 		m.mu.Lock()

@@ -20,8 +20,8 @@ func (c *core) park(w *wake, now time.Time) {
 	if !w.durable && !c.keep(w, c.Budget) {
 		return
 	}
-	if w.state == held && w.storedState == held && w.stored == w.content && len(w.taken) == 0 {
-		return // tried again in vain: the ledger has it as it is
+	if (w.state == held || w.state == suspect) && w.storedState == w.state && w.stored == w.content && len(w.taken) == 0 {
+		return // tried, or looked at, again in vain: the ledger has it as it is
 	}
 	kind := store.Parked
 	if w.state == held {
@@ -31,6 +31,7 @@ func (c *core) park(w *wake, now time.Time) {
 		c.outcomes = append(c.outcomes, store.Outcome{Device: w.device, Event: t.id, Kind: kind, At: now})
 		c.offsets = append(c.offsets, t.offset)
 	}
+	c.holders.drop(w)
 	w.parked += len(w.taken)
 	w.taken = w.taken[:0]
 	c.changed[w.device] = struct{}{}
@@ -152,6 +153,9 @@ func (c *core) restore(list []store.Waiting, orphan func(tenant, provider string
 		w.due = now.Add(p.Due.Sub(now)) // from here on the clock may jump
 		if last := now.Add(c.longestWait()); w.due.Before(now) || w.due.After(last) {
 			w.due = now
+		}
+		if p.State == suspect.String() {
+			w.due = now // its guard is a new one, which has to hear it again
 		}
 		w.budget = c.Budget
 		if w.state == owing {

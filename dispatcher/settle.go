@@ -31,6 +31,7 @@ func (c *core) settle(w *wake, kind store.Kind, now time.Time) {
 		n = 1
 	}
 	c.books.settled[kind] += n
+	c.holders.drop(w)
 	w.taken, w.parked = nil, 0
 	c.unpark(w)
 }
@@ -112,6 +113,7 @@ func (c *core) deadLetter(r *queue.Record, why error, now time.Time) {
 		return
 	}
 	c.index.See(0, t.id, now)
+	c.run.note(true)
 	c.books.open[reporting]++
 	c.send(&notice{
 		dead: &t,
@@ -122,7 +124,7 @@ func (c *core) deadLetter(r *queue.Record, why error, now time.Time) {
 		},
 		message: queue.Message{
 			Topic: c.Topics.Dead, Key: r.Key, Value: r.Value,
-			Headers: event.DeadLetterHeaders(r.Headers, why, c.Topic, r.Partition, r.Offset, now),
+			Headers: event.DeadLetterHeaders(r.Headers, r.Cut, why, c.Topic, r.Partition, r.Offset, now),
 		},
 	})
 }

@@ -30,12 +30,13 @@ type shard struct {
 	flushing bool   // a flush is with the flusher; the goroutine's
 	byGate   map[*gate][]*wake
 
-	mu    sync.Mutex // guards the five below
-	inbox shardInbox
-	shown books // a copy of core.books, of the end of the last step
-	used  float64
-	head  time.Time
-	due   time.Time
+	mu      sync.Mutex // guards the six below
+	inbox   shardInbox
+	shown   books // a copy of core.books, of the end of the last step
+	used    float64
+	head    time.Time
+	due     time.Time
+	stopped bool
 
 	backlog atomic.Int64  // records in the inbox and in the core's backlog
 	space   chan struct{} // capacity 1; rung when the backlog shrinks
@@ -167,10 +168,15 @@ func (s *shard) show() {
 	}
 	c.books.wakes = int64(len(c.wakes))
 	s.mu.Lock()
-	s.shown, s.used, s.head, s.due = c.books, used, c.head(), c.nextDue()
+	turned := c.run.stopped != s.stopped
+	s.stopped = c.run.stopped
+	s.shown, s.used, s.head, s.due = c.books, used, c.head().published, c.nextDue()
 	waiting := int64(len(s.inbox.records) + len(c.backlog))
 	s.backlog.Store(waiting)
 	s.mu.Unlock()
+	if turned {
+		s.engine.told(c.partition, c.run.stopped)
+	}
 	if waiting < maxBacklog {
 		ring(s.space)
 	}

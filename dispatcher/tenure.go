@@ -106,6 +106,7 @@ func (c *core) abandon() {
 func (c *core) endTenure() {
 	c.tenure++
 	c.window, c.offsets, c.draining = nil, nil, false
+	c.run = newBadRun(c.run.cfg) // the next owner reads the same records, and finds the same
 }
 
 // handOver gives a wake's unsettled events back. Their ids are unseen: read again, they must count.
@@ -116,6 +117,7 @@ func (c *core) handOver(w *wake) {
 	n := int64(len(w.taken))
 	c.books.open[w.state] -= n
 	c.books.handedOver += n
+	c.holders.drop(w)
 	w.taken = nil
 	if !w.durable {
 		c.remove(w)

@@ -17,12 +17,13 @@ const (
 	waiting                // a retry is due later
 	resting                // the device was woken less than merge.interval ago and an event came since: one trailing wake is due
 	held                   // its credential is refused
+	suspect                // its token is said to be dead, which the lane's guard does not believe yet
 	owing                  // merge.until=checkin: woken, has not checked in; a rewake is due later
 	reporting              // its end is being published as feedback
 	states                 // their number
 )
 
-var stateNames = [states]string{"queued", "waiting", "resting", "held", "owing", "reporting"}
+var stateNames = [states]string{"queued", "waiting", "resting", "held", "suspect", "owing", "reporting"}
 
 func (s state) String() string { return stateNames[s] }
 
@@ -42,12 +43,14 @@ type wake struct {
 	// So an event either merges before the push is begun, or it finds the content gone and makes the wake dirty (W).
 	offer atomic.Pointer[content]
 
+	older, newer *wake // neighbours among the holders, while taken is not empty
+
 	dirty      *content // merged from events that came after the push was begun
 	dirtyTaken []taken
 
 	since    time.Time // when the first of its events was read: what merge.give_up counts from
 	attempts int       // pushes answered since then
-	due      time.Time // while waiting, resting, held or owing
+	due      time.Time // while waiting, resting, held, suspect or owing
 	heapAt   int       // place in the heap of due wakes; -1 outside
 
 	durable     bool          // the ledger has it, or will with the next flush
@@ -59,7 +62,11 @@ type wake struct {
 
 	moot      bool // begun, but its events are settled already (forgotten, checked in): only the answer is awaited
 	staleSent bool // sent again once after a stale 410
-	rewake    int  // owing: how many rewakes were made
+
+	verdict verdict   // suspect: what the provider said
+	doubted time.Time // suspect: since when
+	resent  bool      // sent again once when its guard was calmed
+	rewake  int       // owing: how many rewakes were made
 }
 
 // taken is an event that holds its offset until it is settled.
@@ -91,6 +98,11 @@ func newContent(e *event.Event, to *lane, recordTime time.Time) *content {
 		priority: e.Priority, expires: e.Expires, registered: e.TokenRegisteredAt,
 		newest: e.Time, read: recordTime, id: e.ID, traceparent: e.Traceparent,
 	}
+}
+
+// askedAfter says whether an event of the device is newer than that.
+func (w *wake) askedAfter(at time.Time) bool {
+	return w.content.newest.After(at) || w.dirty != nil && w.dirty.newest.After(at)
 }
 
 // merged is old with a content over it that was read later: the newest token, push magic and payload win, the highest

@@ -28,6 +28,7 @@ type world struct {
 	core    *core
 	now     time.Time
 	lanes   map[[2]string]*lane
+	guard   *guard         // of every lane; nil where there is none
 	log     []queue.Record // the partition, from offset 0
 	next    int            // the next record to be read
 	commit  int64          // the committed offset
@@ -87,7 +88,7 @@ func (w *world) route(tenant, provider string) *lane {
 func (w *world) orphan(tenant, provider string) *lane {
 	key := [2]string{tenant, provider}
 	if w.lanes[key] == nil {
-		w.lanes[key] = &lane{tenant: tenant, provider: provider}
+		w.lanes[key] = &lane{tenant: tenant, provider: provider, guard: w.guard}
 	}
 	return w.lanes[key]
 }
@@ -119,9 +120,17 @@ func (w *world) settleStep() {
 	}
 	counted := [states]int64{}
 	var dirty int64
+	for wk := range w.core.holders.all {
+		if len(wk.taken) == 0 || w.core.wakes[wk.device] != wk {
+			w.t.Fatalf("%s is among the holders and holds nothing", wk.name)
+		}
+	}
 	for _, wk := range w.core.wakes {
 		counted[wk.state] += int64(wk.events())
 		dirty += int64(len(wk.dirtyTaken))
+		if len(wk.taken) > 0 && wk.older == nil && w.core.holders.oldest != wk {
+			w.t.Fatalf("%s holds offsets and is not among the holders", wk.name)
+		}
 	}
 	for n := range w.core.notices {
 		if n.dead != nil {

@@ -82,7 +82,7 @@ func NewAPNsCertificate(certificate tls.Certificate, topic string, now time.Time
 		return nil, err
 	}
 	return &APNsCredential{
-		ID:          fingerprint([]byte(topic), leaf.Raw),
+		ID:          fingerprint(append([][]byte{[]byte(topic)}, certificate.Certificate...)...), // with the chain: it is sent, too
 		Topic:       topic,
 		Certificate: NewSecret(&certificate),
 		expiry:      leaf.NotAfter,
@@ -106,7 +106,7 @@ func ParsePKCS12(data []byte, password string) (tls.Certificate, error) {
 		return tls.Certificate{}, errors.New("the password is wrong; it is read from password_file")
 	}
 	if err != nil {
-		return tls.Certificate{}, fmt.Errorf("not a usable .p12 file: %w", err)
+		return tls.Certificate{}, fmt.Errorf("not a usable .p12 file: %w; export certificate and key into a new one", err)
 	}
 	certificate := tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf}
 	for _, issuer := range chain {
@@ -115,26 +115,45 @@ func ParsePKCS12(data []byte, password string) (tls.Certificate, error) {
 	return certificate, nil
 }
 
-// ParsePEM reads a certificate, its chain and its key from PEM blocks, which may stand in one file or in two.
-func ParsePEM(certificate, key []byte) (tls.Certificate, error) {
-	if bytes.Contains(key, []byte("ENCRYPTED")) {
-		return tls.Certificate{}, errors.New("the key is encrypted: put certificate and key into a .p12 file with a password_file")
+// File is what stands in a file that a tenant's file names, with its path for whoever has to mend it.
+type File struct {
+	Path string
+	Data []byte
+}
+
+// ParsePEM reads a certificate, its chain and its key from PEM blocks, which may stand in one file or in two. Each error
+// begins with the file that has the fault.
+func ParsePEM(certificate, key File) (tls.Certificate, error) {
+	for _, file := range []File{certificate, key} {
+		if block, _ := pem.Decode(file.Data); block == nil {
+			return tls.Certificate{}, fmt.Errorf("%s: there is nothing in PEM form, which begins with -----BEGIN; write it anew from where it came, or give a .p12", file.Path)
+		}
 	}
-	if !bytes.Contains(key, []byte("PRIVATE KEY")) {
-		return tls.Certificate{}, errors.New("no private key is there: name its file with key")
+	switch {
+	case !bytes.Contains(certificate.Data, []byte("BEGIN CERTIFICATE")):
+		return tls.Certificate{}, fmt.Errorf("%s: no certificate is there; name its file with certificate", certificate.Path)
+	case bytes.Contains(key.Data, []byte("ENCRYPTED")):
+		return tls.Certificate{}, fmt.Errorf("%s: the key is encrypted: put certificate and key into a .p12 file with a password_file", key.Path)
+	case !bytes.Contains(key.Data, []byte("PRIVATE KEY")):
+		return tls.Certificate{}, fmt.Errorf("%s: no private key is there: name its file with key", key.Path)
 	}
-	pair, err := tls.X509KeyPair(certificate, key)
-	if err != nil {
-		return tls.Certificate{}, errors.New(strings.TrimPrefix(err.Error(), "tls: "))
+	pair, err := tls.X509KeyPair(certificate.Data, key.Data)
+	switch {
+	case err == nil:
+		return pair, nil
+	case strings.Contains(err.Error(), "does not match"): // crypto/tls has no better name for it
+		return tls.Certificate{}, fmt.Errorf("%s: its key is not that of the certificate in %s; name the key that the certificate was requested with", key.Path, certificate.Path)
+	case strings.Contains(err.Error(), "private key"):
+		return tls.Certificate{}, fmt.Errorf("%s: the key cannot be read; write it anew from where it came", key.Path)
 	}
-	return pair, nil
+	return tls.Certificate{}, fmt.Errorf("%s: the certificate cannot be read (%s); write it anew from where it came", certificate.Path, strings.TrimPrefix(err.Error(), "tls: "))
 }
 
 // identifierLength is how long Apple's key and team identifiers are.
 const identifierLength = 10
 
 // NewAPNsKey makes a credential of a .p8 file: an EC P-256 key in PKCS #8 and PEM.
-func NewAPNsKey(p8 []byte, keyID, teamID, topic string) (*APNsCredential, error) {
+func NewAPNsKey(p8 File, keyID, teamID, topic string) (*APNsCredential, error) {
 	var faults []error
 	if topic == "" {
 		faults = append(faults, errors.New("topic is missing: a provider token names none"))
@@ -167,18 +186,18 @@ func identifier(s string) bool {
 	return len(s) == identifierLength && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") == ""
 }
 
-func parseP8(p8 []byte) (*ecdsa.PrivateKey, error) {
-	block, _ := pem.Decode(p8)
+func parseP8(p8 File) (*ecdsa.PrivateKey, error) {
+	block, _ := pem.Decode(p8.Data)
 	if block == nil {
-		return nil, errors.New("the p8 file holds no PEM block")
+		return nil, fmt.Errorf("%s: there is nothing in PEM form; take the AuthKey_....p8 file as Apple gave it", p8.Path)
 	}
 	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
-		return nil, errors.New("the p8 file holds no PKCS #8 key")
+		return nil, fmt.Errorf("%s: there is no PKCS #8 key; take the AuthKey_....p8 file as Apple gave it", p8.Path)
 	}
 	key, ok := parsed.(*ecdsa.PrivateKey)
 	if !ok || key.Curve != elliptic.P256() {
-		return nil, errors.New("the p8 key is not EC P-256, which ES256 needs")
+		return nil, fmt.Errorf("%s: the key is not EC P-256, which ES256 needs; take the AuthKey_....p8 file as Apple gave it", p8.Path)
 	}
 	return key, nil
 }
@@ -187,6 +206,7 @@ func parseP8(p8 []byte) (*ecdsa.PrivateKey, error) {
 // with another ID.
 type FCMCredential struct {
 	ID          string // as APNsCredential.ID
+	File        string // where it stands; empty where it was made of no file
 	ProjectID   string
 	ClientEmail string
 	TokenURI    *url.URL       // where access tokens are had; always https
@@ -206,29 +226,29 @@ func NewFCMCredential(account []byte) (*FCMCredential, error) {
 		TokenURI    string `json:"token_uri"`
 	}
 	if err := json.Unmarshal(account, &fields); err != nil {
-		return nil, errors.New("not the JSON file of a service account")
+		return nil, errors.New("this is not the JSON file of a service account, or not all of it; have Google make a new key, and take the file as it is")
 	}
 	var faults []error
 	if fields.Type != "service_account" {
-		faults = append(faults, fmt.Errorf("type is %q, not \"service_account\"", fields.Type))
+		faults = append(faults, fmt.Errorf("type is %q, not \"service_account\"; take the key file of a service account", fields.Type))
 	}
 	for _, f := range []struct{ name, value string }{
 		{"project_id", fields.ProjectID}, {"client_email", fields.ClientEmail},
 		{"private_key", fields.PrivateKey}, {"token_uri", fields.TokenURI},
 	} {
 		if f.value == "" {
-			faults = append(faults, fmt.Errorf("%s is missing", f.name))
+			faults = append(faults, fmt.Errorf("%s is missing; take the file as Google gave it", f.name))
 		}
 	}
 	if strings.Trim(fields.ProjectID, "abcdefghijklmnopqrstuvwxyz0123456789-:.") != "" {
-		faults = append(faults, fmt.Errorf("project_id %q holds what no project has in its name", fields.ProjectID))
+		faults = append(faults, fmt.Errorf("project_id %q holds what no project has in its name; take the file as Google gave it", fields.ProjectID))
 	}
 	if fields.PrivateKey != "" && !signingKey(fields.PrivateKey) {
-		faults = append(faults, errors.New("private_key is no PEM block with an RSA key"))
+		faults = append(faults, errors.New("private_key is no PEM block with an RSA key; take the file as Google gave it"))
 	}
 	tokenURI, err := url.Parse(fields.TokenURI)
 	if fields.TokenURI != "" && (err != nil || tokenURI.Scheme != "https" || tokenURI.Host == "" || tokenURI.User != nil) {
-		faults = append(faults, errors.New("token_uri is not an https address"))
+		faults = append(faults, errors.New("token_uri is not an https address; Google's is https://oauth2.googleapis.com/token"))
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err

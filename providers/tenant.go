@@ -5,9 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"math"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -16,11 +15,28 @@ import (
 // Tenant is a customer: its credentials, and how much it may send with them.
 type Tenant struct {
 	Name     string
-	APNs     *APNsCredential // nil where the tenant has no Apple devices
-	FCM      *FCMCredential  // nil where it has no Android devices
+	File     string          // where it stands
+	APNs     *APNsCredential // nil where the tenant has no Apple devices, or the credential is unusable
+	FCM      *FCMCredential  // nil where it has no Android devices, or the credential is unusable
+	Unusable []string        // providers for which the tenant has a credential with a fault: its wakes can wait until that is mended
 	Rate     float64         // pushes per second of each of its credentials; 0 means the configuration's
 	InFlight int             // pushes under way of each of its credentials; 0 means the configuration's
+	Weight   int             // its share of turns under a limit that tenants share, 1 to 100
 }
+
+// CredentialID is the ID of the tenant's credential at a provider; empty where it has none that can be used.
+func (t Tenant) CredentialID(provider string) string {
+	switch {
+	case provider == APNs && t.APNs != nil:
+		return t.APNs.ID
+	case provider == FCM && t.FCM != nil:
+		return t.FCM.ID
+	}
+	return ""
+}
+
+// maxWeight bounds the share of one tenant.
+const maxWeight = 100
 
 // maxTenantName is what an event can name, in bytes.
 const maxTenantName = 64
@@ -28,71 +44,44 @@ const maxTenantName = 64
 // maxCredentialFile bounds what is read of a file named in a tenant file, in bytes.
 const maxCredentialFile = 1 << 20
 
-// tenantFile is the YAML of one tenant.
-type tenantFile struct {
-	Tenant   string    `yaml:"tenant"`
-	APNs     *apnsFile `yaml:"apns"`
-	FCM      *fcmFile  `yaml:"fcm"`
-	Rate     *float64  `yaml:"rate"`
-	InFlight *int      `yaml:"in_flight"`
+// TenantFile is the YAML of one tenant. Its tags say what a key is for, where it must be there, and its bounds.
+type TenantFile struct {
+	Tenant   string    `yaml:"tenant" required:"" help:"The tenant as events name it: up to 64 bytes, no slash."`
+	APNs     *apnsFile `yaml:"apns" help:"The credential for Apple devices: an MDM push certificate, or a .p8 key where there is no MDM."`
+	FCM      *fcmFile  `yaml:"fcm" help:"The credential for Android devices."`
+	Rate     *float64  `yaml:"rate" above:"0" help:"Pushes per second of each of the tenant's credentials, above 0; without it rates.per_credential or rates.per_project of the configuration."`
+	InFlight *int      `yaml:"in_flight" min:"1" help:"Pushes under way of each of the tenant's credentials; without it rates.in_flight of the configuration."`
+	Weight   *int      `yaml:"weight" min:"1" max:"100" help:"The tenant's share of turns under a limit that tenants share; without it 1."`
 }
 
 type apnsFile struct {
-	Certificate  string `yaml:"certificate"`
-	Key          string `yaml:"key"`
-	PasswordFile string `yaml:"password_file"`
-	P8           string `yaml:"p8"`
-	KeyID        string `yaml:"key_id"`
-	TeamID       string `yaml:"team_id"`
-	Topic        string `yaml:"topic"`
+	Certificate  string `yaml:"certificate" help:"File of the push certificate: PEM, with the key in it or in the file named by key, or .p12."`
+	Key          string `yaml:"key" help:"PEM file of the certificate's key, of mode 0600, where it is not in the certificate's own file."`
+	PasswordFile string `yaml:"password_file" help:"File with the password of a .p12, of mode 0600."`
+	P8           string `yaml:"p8" help:"File of an APNs authentication key (AuthKey_....p8), of mode 0600, instead of a certificate. MDM topics need a certificate."`
+	KeyID        string `yaml:"key_id" help:"Apple's identifier of the .p8 key: 10 capital letters and digits."`
+	TeamID       string `yaml:"team_id" help:"Apple's identifier of the team that the .p8 key belongs to: 10 capital letters and digits."`
+	Topic        string `yaml:"topic" help:"The topic: with a .p8 key the app's bundle ID; with a certificate only where its subject has no UID."`
 }
 
 type fcmFile struct {
-	ServiceAccount string `yaml:"service_account"`
+	ServiceAccount string `yaml:"service_account" required:"" help:"JSON file of a Google service account, of mode 0600."`
 }
 
-// LoadTenants reads the tenants of a directory, one from each *.yaml file, with their credentials. It returns the
-// tenants that are whole, sorted by name, and every fault of every file, each with file and line. A tenant with a fault
-// is left out, so that a reload can keep what it had.
-func LoadTenants(dir string) ([]Tenant, []error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, []error{fmt.Errorf("read the tenants: %w", err)}
-	}
-	var tenants []Tenant
-	var faults []error
-	files := make(map[string]string) // by tenant name
-	for _, entry := range entries {
-		path := filepath.Join(dir, entry.Name())
-		switch filepath.Ext(path) {
-		case ".yml":
-			faults = append(faults, fmt.Errorf("%s: only files that end in .yaml are read; rename it", path))
-		case ".yaml":
-			tenant, found := loadTenant(path, time.Now())
-			if first, taken := files[tenant.Name]; taken && tenant.Name != "" {
-				found = append(found, fmt.Errorf("%s: tenant %q is in %s already", path, tenant.Name, first))
-			} else {
-				files[tenant.Name] = path
-			}
-			if faults = append(faults, found...); len(found) == 0 {
-				tenants = append(tenants, tenant)
-			}
-		}
-	}
-	slices.SortFunc(tenants, func(a, b Tenant) int { return strings.Compare(a.Name, b.Name) })
-	return tenants, faults
-}
-
-// loadTenant reads one file. With faults, the tenant has at most its name.
-func loadTenant(path string, now time.Time) (Tenant, []error) {
+// loadTenant reads one file. A tenant without a name is one that cannot be told from others.
+func loadTenant(path string, now time.Time) (*document, Tenant) {
 	doc, file := readTenantFile(path)
+	tenant := Tenant{File: path, Weight: 1}
 	if file == nil {
-		return Tenant{}, doc.faults
+		return doc, tenant
 	}
-	tenant := Tenant{Name: file.Tenant}
-	doc.check(tenantName(file.Tenant), "tenant")
-	if file.APNs == nil && file.FCM == nil {
-		doc.check(errors.New("neither apns nor fcm is given: the tenant could send nothing"))
+	if err := tenantName(file.Tenant); err != nil {
+		doc.check("tenant", err)
+	} else {
+		tenant.Name = file.Tenant
+	}
+	if doc.lines[APNs] == 0 && doc.lines[FCM] == 0 {
+		doc.check("", errors.New("neither apns nor fcm is given: the tenant could send nothing"))
 	}
 	if file.APNs != nil {
 		tenant.APNs = doc.apns(file.APNs, now)
@@ -100,74 +89,99 @@ func loadTenant(path string, now time.Time) (Tenant, []error) {
 	if file.FCM != nil {
 		tenant.FCM = doc.fcm(file.FCM)
 	}
-	if file.Rate != nil {
-		if tenant.Rate = *file.Rate; !(tenant.Rate > 0) {
-			doc.check(fmt.Errorf("rate: %g pushes per second is not above 0", tenant.Rate), "rate")
+	doc.limits(file, &tenant)
+	return doc, tenant
+}
+
+// limits takes what a tenant may send. What is faulty stays as it is without.
+func (d *document) limits(file *TenantFile, tenant *Tenant) {
+	if rate := file.Rate; rate != nil {
+		if *rate > 0 && !math.IsInf(*rate, 0) {
+			tenant.Rate = *rate
+		} else {
+			d.check("rate", fmt.Errorf("%g pushes per second is not a number above 0", *rate))
 		}
 	}
-	if file.InFlight != nil {
-		if tenant.InFlight = *file.InFlight; tenant.InFlight < 1 {
-			doc.check(fmt.Errorf("in_flight: %d is below 1", tenant.InFlight), "in_flight")
+	if inFlight := file.InFlight; inFlight != nil {
+		if *inFlight >= 1 {
+			tenant.InFlight = *inFlight
+		} else {
+			d.check("in_flight", fmt.Errorf("%d is below 1", *inFlight))
 		}
 	}
-	return tenant, doc.faults
+	if weight := file.Weight; weight != nil {
+		if *weight >= 1 && *weight <= maxWeight {
+			tenant.Weight = *weight
+		} else {
+			d.check("weight", fmt.Errorf("%d is not from 1 to %d", *weight, maxWeight))
+		}
+	}
 }
 
 // tenantName checks what becomes the part of a record's key before the first slash.
 func tenantName(name string) error {
 	switch {
 	case name == "":
-		return errors.New("tenant is missing")
+		return errors.New("is missing; name the tenant as events do")
 	case len(name) > maxTenantName:
-		return fmt.Errorf("tenant: the name is longer than %d bytes", maxTenantName)
+		return fmt.Errorf("the name is longer than %d bytes", maxTenantName)
 	case strings.Contains(name, "/") || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }):
-		return fmt.Errorf("tenant: %q holds a slash or a character that cannot be printed", name)
+		return fmt.Errorf("%q holds a slash or a character that cannot be printed", name)
 	}
 	return nil
 }
 
 // apns loads the credential that an apns section names; nil with faults.
 func (d *document) apns(file *apnsFile, now time.Time) *APNsCredential {
-	const section = "apns"
 	token := file.P8 != "" || file.KeyID != "" || file.TeamID != ""
 	switch {
 	case token && (file.Certificate != "" || file.Key != "" || file.PasswordFile != ""):
-		d.check(errors.New("apns: a certificate and a p8 key exclude each other; MDM needs the certificate"), section)
+		d.check("apns", errors.New("a certificate and a p8 key exclude each other; MDM needs the certificate"))
 		return nil
 	case token:
-		p8, ok := d.read(file.P8, section, "p8")
+		p8, ok := d.read("apns.p8", file.P8)
 		if !ok {
 			return nil
 		}
 		credential, err := NewAPNsKey(p8, file.KeyID, file.TeamID, file.Topic)
-		d.check(wrap("apns", err), section)
+		d.check("apns", err)
 		return credential
 	}
-	certificate, ok := d.certificate(file)
+	certificate, path, ok := d.certificate(file)
 	if !ok {
 		return nil
 	}
 	credential, err := NewAPNsCertificate(certificate, file.Topic, now)
-	d.check(wrap("apns.certificate", err), section, "certificate")
+	d.check("apns.certificate", inFile(path, err))
 	return credential
 }
 
-// certificate reads a .p12 with its password, one PEM file with both parts, or a certificate and a key in two.
-func (d *document) certificate(file *apnsFile) (tls.Certificate, bool) {
-	data, ok := d.read(file.Certificate, "apns", "certificate")
-	var key, password []byte
+// inFile puts the path of a file before each of its faults.
+func inFile(path string, err error) error {
+	var faults []error
+	for _, fault := range joined(err) {
+		faults = append(faults, fmt.Errorf("%s: %w", path, fault))
+	}
+	return errors.Join(faults...)
+}
+
+// certificate reads a .p12 with its password, one PEM file with both parts, or a certificate and a key in two. The path is
+// the certificate's.
+func (d *document) certificate(file *apnsFile) (_ tls.Certificate, path string, _ bool) {
+	data, ok := d.read("apns.certificate", file.Certificate)
+	key, password := data, File{}
 	if file.Key != "" {
 		var read bool
-		key, read = d.read(file.Key, "apns", "key")
+		key, read = d.read("apns.key", file.Key)
 		ok = ok && read
 	}
 	if file.PasswordFile != "" {
 		var read bool
-		password, read = d.read(file.PasswordFile, "apns", "password_file")
+		password, read = d.read("apns.password_file", file.PasswordFile)
 		ok = ok && read
 	}
 	if !ok {
-		return tls.Certificate{}, false
+		return tls.Certificate{}, "", false
 	}
 	var certificate tls.Certificate
 	var err error
@@ -175,48 +189,60 @@ func (d *document) certificate(file *apnsFile) (tls.Certificate, bool) {
 	case isPKCS12 && file.Key != "":
 		err = errors.New("a .p12 holds its key: leave key out")
 	case isPKCS12:
-		certificate, err = ParsePKCS12(data, strings.TrimRight(string(password), "\r\n"))
+		certificate, err = ParsePKCS12(data.Data, strings.TrimRight(string(password.Data), "\r\n"))
+		err = inFile(data.Path, err)
 	case file.PasswordFile != "":
 		err = errors.New("password_file is for .p12 files only")
-	case file.Key != "":
-		certificate, err = ParsePEM(data, key)
 	default:
-		certificate, err = ParsePEM(data, data)
+		certificate, err = ParsePEM(data, key)
 	}
-	d.check(wrap("apns.certificate", err), "apns", "certificate")
-	return certificate, err == nil
+	d.check("apns.certificate", err)
+	return certificate, data.Path, err == nil
 }
 
 // fcm loads the credential that an fcm section names; nil with faults.
 func (d *document) fcm(file *fcmFile) *FCMCredential {
-	account, ok := d.read(file.ServiceAccount, "fcm", "service_account")
+	account, ok := d.read("fcm.service_account", file.ServiceAccount)
 	if !ok {
 		return nil
 	}
-	credential, err := NewFCMCredential(account)
-	d.check(wrap("fcm.service_account", err), "fcm", "service_account")
+	credential, err := NewFCMCredential(account.Data)
+	if err != nil {
+		d.check("fcm.service_account", inFile(account.Path, err))
+		return nil
+	}
+	credential.File = account.Path
 	return credential
 }
 
 // read reads a file that the value of a key names, relative to the tenant file. A secret that others could read is
 // refused; a certificate alone is no secret.
-func (d *document) read(name string, key ...string) ([]byte, bool) {
-	data, err := readSecret(d.path, name)
-	d.check(wrap(strings.Join(key, "."), err), key...)
-	return data, err == nil
+func (d *document) read(key, name string) (File, bool) {
+	path, err := pathOf(d.path, name)
+	file := File{Path: path}
+	if err == nil {
+		file.Data, err = d.readSecret(path)
+	}
+	d.check(key, err)
+	return file, err == nil
 }
 
-func readSecret(tenantFile, name string) ([]byte, error) {
+// pathOf is the path of a file that a tenant file names.
+func pathOf(tenantFile, name string) (string, error) {
 	if name == "" {
-		return nil, errors.New("is missing")
+		return "", errors.New("is missing")
 	}
 	if strings.Contains(name, "-----BEGIN") || strings.ContainsAny(name, "\r\n{") {
-		return nil, errors.New("give the path of a file, not what is in it: credentials are kept out of YAML")
+		return "", errors.New("give the path of a file, not what is in it: credentials are kept out of YAML")
 	}
 	if !filepath.IsAbs(name) {
 		name = filepath.Join(filepath.Dir(tenantFile), name)
 	}
-	file, err := os.Open(name)
+	return name, nil
+}
+
+func (d *document) readSecret(path string) ([]byte, error) {
+	file, err := d.open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -225,18 +251,15 @@ func readSecret(tenantFile, name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file", name)
-	}
 	data, err := io.ReadAll(io.LimitReader(file, maxCredentialFile+1))
 	if err != nil {
 		return nil, err
 	}
 	if len(data) > maxCredentialFile {
-		return nil, fmt.Errorf("%s is larger than %d bytes", name, maxCredentialFile)
+		return nil, fmt.Errorf("%s is larger than %d bytes", path, maxCredentialFile)
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 && !onlyCertificates(data) {
-		return nil, fmt.Errorf("%s can be read by others (mode %04o): chmod 600 it", name, mode)
+		return nil, fmt.Errorf("%s can be read by others (mode %04o): chmod 600 it", path, mode)
 	}
 	return data, nil
 }

@@ -26,11 +26,11 @@ const topic = "com.apple.mgmt.External.0a7b0cde-1111-4222-8333-444455556666"
 
 // folder is a directory of tenant files in the making.
 type folder struct {
-	t   *testing.T
+	t   testing.TB
 	dir string
 }
 
-func newFolder(t *testing.T) folder { return folder{t, t.TempDir()} }
+func newFolder(t testing.TB) folder { return folder{t, t.TempDir()} }
 
 func (f folder) write(name string, mode os.FileMode, data []byte) {
 	f.t.Helper()
@@ -62,7 +62,7 @@ func pemOf(kind string, der []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 }
 
-func pkcs8(t *testing.T, key any) []byte {
+func pkcs8(t testing.TB, key any) []byte {
 	t.Helper()
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
@@ -71,7 +71,7 @@ func pkcs8(t *testing.T, key any) []byte {
 	return pemOf("PRIVATE KEY", der)
 }
 
-func newKey(t *testing.T) *ecdsa.PrivateKey {
+func newKey(t testing.TB) *ecdsa.PrivateKey {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -89,7 +89,7 @@ var rsaKey = sync.OnceValue(func() *rsa.PrivateKey {
 })
 
 // newCertificate is a push certificate with uid in its subject, unless that is empty.
-func newCertificate(t *testing.T, key crypto.Signer, uid string, from, until time.Time) *x509.Certificate {
+func newCertificate(t testing.TB, key crypto.Signer, uid string, from, until time.Time) *x509.Certificate {
 	t.Helper()
 	subject := pkix.Name{CommonName: "APSP:acme"}
 	if uid != "" {
@@ -107,7 +107,7 @@ func newCertificate(t *testing.T, key crypto.Signer, uid string, from, until tim
 	return leaf
 }
 
-func validCertificate(t *testing.T, key crypto.Signer, uid string) *x509.Certificate {
+func validCertificate(t testing.TB, key crypto.Signer, uid string) *x509.Certificate {
 	t.Helper()
 	return newCertificate(t, key, uid, time.Now().Add(-time.Hour), time.Now().Add(24*time.Hour))
 }
@@ -235,6 +235,9 @@ func TestLoadTenantsRefuses(t *testing.T) {
 		"rsa.p8":      pkcs8(t, rsaKey()),
 		"good.p8":     keyPEM,
 		"garbage":     []byte("garbage"),
+		"torn.key":    pemOf("PRIVATE KEY", []byte("x")),
+		"torn.pem":    pemOf("CERTIFICATE", leaf.Raw[:len(leaf.Raw)/2]),
+		"torn.json":   serviceAccount(t, nil)[:100],
 		"sealed.key":  pemOf("ENCRYPTED PRIVATE KEY", []byte("x")),
 		"type.json":   serviceAccount(t, func(m map[string]string) { m["type"] = "authorized_user" }),
 		"part.json":   serviceAccount(t, func(m map[string]string) { delete(m, "project_id"); delete(m, "client_email") }),
@@ -251,44 +254,55 @@ func TestLoadTenantsRefuses(t *testing.T) {
 	}{
 		{"", []string{":1: the file is empty"}},
 		{"- a\n", []string{":1: keys and values are expected here"}},
-		{"tenant: [\n", []string{"yaml: "}},
+		{"tenant: [\n", []string{":1: this is not YAML"}},
 		{head, []string{"neither apns nor fcm"}},
-		{head + "apns:\n", []string{":2: keys and values are expected here"}},
-		{"apns: {certificate: cert.pem, key: acme.key}\n", []string{"tenant is missing"}},
-		{"tenant: a/b\nfcm: {service_account: http.json}\n", []string{`:1: tenant: "a/b" holds a slash`, ":2: fcm.service_account: token_uri is not an https address"}},
+		{head + "apns:\n", []string{":2: apns: keys and values are expected here"}},
+		{"apns: {certificate: cert.pem, key: acme.key}\n", []string{":1: tenant: is missing"}},
+		{"tenant: a/b\nfcm: {service_account: http.json}\n", []string{`:1: tenant: "a/b" holds a slash`, ":2: fcm.service_account: ", "/http.json: token_uri is not an https address"}},
 		{"tenant: " + strings.Repeat("x", 65) + "\n", []string{"longer than 64 bytes"}},
-		{head + "tenant: twice\n", []string{`:2: key "tenant" stands here a second time`}},
+		{head + "tenant: twice\n", []string{`:2: tenant: stands here a second time, line 1 has it`}},
 		{head + "---\ntenant: b\n", []string{"a second document follows"}},
-		{head + "apns:\n  certifcate: cert.pem\n  key: acme.key\n", []string{`:3: key "apns.certifcate" is not known; did you mean "certificate"?`, ":2: apns.certificate: is missing"}},
-		{head + "inflight: 3\nfcm: {service_account: type.json}\n", []string{`:2: key "inflight" is not known; did you mean "in_flight"?`, `type is "authorized_user"`}},
-		{head + "zzz: 3\n", []string{`:2: key "zzz" is not known`}},
-		{head + "rate: fast\n", []string{"cannot unmarshal"}},
-		{head + "rate: 0\nin_flight: 0\n", []string{":2: rate: 0 pushes per second is not above 0", ":3: in_flight: 0 is below 1"}},
+		{head + "apns:\n  certifcate: cert.pem\n  key: acme.key\n", []string{`:3: apns.certifcate: there is no such key (did you mean "certificate"?)`, ":2: apns.certificate: is missing"}},
+		{head + "inflight: 3\nfcm: {service_account: type.json}\n", []string{`:2: inflight: there is no such key (did you mean "in_flight"?)`, `type is "authorized_user"`}},
+		{head + "zzz: 3\n", []string{":2: zzz: there is no such key]"}},
+		{head + "rate: fast\nfcm: {}\n", []string{":2: rate: is not a number; write it in digits, such as 500 or 0.5 "}},
+		{head + "fcm: {}\nin_flight: 2.5\nweight: [1]\n", []string{":3: in_flight: is not a whole number", ":4: weight: is not a whole number"}},
+		{head + "fcm: {service_account: {type: x}}\n", []string{":2: fcm.service_account: is not one plain value"}},
+		{head + "rate: .inf\n", []string{":2: rate: +Inf"}},
+		{head + "weight: 0\n", []string{":2: weight: 0 is not from 1 to 100"}},
+		{head + "weight: 101\n", []string{":2: weight: 101 is not from 1 to 100"}},
+		{head + "rate: 0\nin_flight: 0\n", []string{":2: rate: 0 pushes per second is not a number above 0", ":3: in_flight: 0 is below 1"}},
 		{head + "rate: .nan\n", []string{":2: rate: NaN"}},
 		{head + "apns: {certificate: missing.pem}\n", []string{":2: apns.certificate: open ", "missing.pem: no such file"}},
 		{head + "apns: {certificate: .}\n", []string{"is not a regular file"}},
-		{head + "apns: {certificate: cert.pem, key: other.key}\n", []string{":2: apns.certificate: private key does not match public key"}},
-		{head + "apns: {certificate: cert.pem}\n", []string{"apns.certificate: no private key is there: name its file with key"}},
+		{head + "apns: {certificate: cert.pem, key: other.key}\n", []string{":2: apns.certificate: ", "/other.key: its key is not that of the certificate in ", "/cert.pem; name the key that the certificate was requested with"}},
+		{head + "apns: {certificate: cert.pem}\n", []string{"apns.certificate: ", "/cert.pem: no private key is there: name its file with key"}},
+		{head + "apns: {certificate: garbage}\n", []string{":2: apns.certificate: ", "/garbage: there is nothing in PEM form, which begins with -----BEGIN; write it anew"}},
+		{head + "apns: {certificate: cert.pem, key: garbage}\n", []string{"/garbage: there is nothing in PEM form"}},
+		{head + "apns: {certificate: acme.key}\n", []string{"/acme.key: no certificate is there; name its file with certificate"}},
+		{head + "apns: {certificate: cert.pem, key: torn.key}\n", []string{"/torn.key: the key cannot be read; write it anew"}},
+		{head + "apns: {certificate: torn.pem, key: acme.key}\n", []string{"/torn.pem: the certificate cannot be read (x509: malformed certificate); write it anew"}},
+		{head + "fcm: {service_account: torn.json}\n", []string{"/torn.json: this is not the JSON file of a service account, or not all of it"}},
 		{head + "apns: {certificate: cert.pem, key: sealed.key}\n", []string{"the key is encrypted"}},
 		{head + "apns: {certificate: cert.pem, key: acme.key, password_file: acme.pass}\n", []string{"password_file is for .p12 files only"}},
-		{head + "apns: {certificate: old.pem, key: acme.key}\n", []string{"the certificate expired at "}},
+		{head + "apns: {certificate: old.pem, key: acme.key}\n", []string{"/old.pem: the certificate expired at "}},
 		{head + "apns: {certificate: early.pem, key: acme.key}\n", []string{"the certificate is not valid before "}},
 		{head + "apns: {certificate: no-uid.pem, key: acme.key}\n", []string{"has no UID attribute"}},
 		{head + "apns: {certificate: cert.pem, key: acme.key, topic: com.other}\n", []string{`the topic is "com.other", but the certificate's UID is "` + topic}},
-		{head + "apns: {certificate: acme.p12, password_file: acme.pass}\n", []string{"the password is wrong"}},
+		{head + "apns: {certificate: acme.p12, password_file: acme.pass}\n", []string{"/acme.p12: the password is wrong"}},
 		{head + "apns: {certificate: acme.p12, key: acme.key}\n", []string{"leave key out"}},
 		{head + "apns: {certificate: cert.pem, p8: good.p8}\n", []string{"exclude each other"}},
 		{head + "apns: {p8: good.p8}\n", []string{"topic is missing", `key_id "" is not 10`, `team_id "" is not 10`}},
 		{head + "apns: {p8: p384.p8, key_id: ABCDEFGHIJ, team_id: ABCDEFGHIJ, topic: a}\n", []string{"not EC P-256"}},
 		{head + "apns: {p8: rsa.p8, key_id: ABCDEFGHIJ, team_id: ABCDEFGHIJ, topic: a}\n", []string{"not EC P-256"}},
-		{head + "apns: {p8: garbage, key_id: abcdefghij, team_id: ABCDEFGHIJ, topic: a}\n", []string{"holds no PEM block", `key_id "abcdefghij"`}},
+		{head + "apns: {p8: garbage, key_id: abcdefghij, team_id: ABCDEFGHIJ, topic: a}\n", []string{"/garbage: there is nothing in PEM form; take the AuthKey", `key_id "abcdefghij"`}},
 		{head + "apns:\n  certificate: |\n    -----BEGIN CERTIFICATE-----\n    " + canary + "\n", []string{":3: apns.certificate: give the path of a file"}},
 		{head + "fcm: {service_account: '{\"private_key\": \"" + canary + "\"}'}\n", []string{"give the path of a file"}},
 		{head + "fcm: {}\n", []string{"fcm.service_account: is missing"}},
-		{head + "fcm: {service_account: part.json}\n", []string{"project_id is missing", "client_email is missing"}},
+		{head + "fcm: {service_account: part.json}\n", []string{"/part.json: project_id is missing", "client_email is missing"}},
 		{head + "fcm: {service_account: ec.json}\n", []string{"private_key is no PEM block with an RSA key"}},
 		{head + "fcm: {service_account: nokey.json}\n", []string{"private_key is no PEM block with an RSA key"}},
-		{head + "fcm: {service_account: nested.json}\n", []string{"not the JSON file of a service account"}},
+		{head + "fcm: {service_account: nested.json}\n", []string{"/nested.json: this is not the JSON file of a service account, or not all of it; have Google"}},
 		{head + "fcm: {service_account: path.json}\n", []string{`project_id "a/../b"`}},
 	} {
 		t.Run(strings.TrimPrefix(row.yaml, head), func(t *testing.T) {
@@ -299,8 +313,10 @@ func TestLoadTenantsRefuses(t *testing.T) {
 			}
 			f.yaml(row.yaml)
 			tenants, faults := LoadTenants(f.dir)
-			if len(tenants) > 0 {
-				t.Errorf("loaded %+v", tenants)
+			for _, tenant := range tenants {
+				if tenant.Name != "acme" || tenant.APNs != nil || tenant.FCM != nil || len(tenant.Unusable) == 0 || tenant.Rate != 0 {
+					t.Errorf("loaded %+v", tenant)
+				}
 			}
 			all := fmt.Sprint(faults)
 			for _, want := range row.want {
@@ -352,11 +368,11 @@ func TestLoadTenantsKeepsTheWholeOnesAndNamesAllFaults(t *testing.T) {
 	for _, tenant := range tenants {
 		names = append(names, tenant.Name)
 	}
-	if fmt.Sprint(names) != "[alpha beta zeta]" {
+	if fmt.Sprint(names) != "[alpha beta broken zeta]" || fmt.Sprint(tenants[2].Unusable) != "[apns fcm]" {
 		t.Errorf("tenants are %v", names)
 	}
 	all := fmt.Sprint(faults)
-	if len(faults) != 3 || !strings.Contains(all, `tenant "beta" is in `) || !strings.Contains(all, "neither apns nor fcm") ||
+	if len(faults) != 3 || !strings.Contains(all, `beta.yaml:1: tenant: "beta" is in `) || !strings.Contains(all, "neither apns nor fcm") ||
 		!strings.Contains(all, "only files that end in .yaml are read") {
 		t.Errorf("%d faults: %s", len(faults), all)
 	}

@@ -128,10 +128,13 @@ func (c Config) Validate() error {
 			faults = append(faults, fmt.Errorf("brokers: %q is not host:port", broker))
 		}
 	}
-	for _, s := range []struct{ key, value string }{{"topic", c.Topic}, {"group", c.Group}, {"client_id", c.ClientID}} {
+	for _, s := range []struct{ key, value string }{{"group", c.Group}, {"client_id", c.ClientID}} {
 		if s.value == "" {
 			faults = append(faults, fmt.Errorf("%s: is empty", s.key))
 		}
+	}
+	if err := CheckTopic(c.Topic); err != nil {
+		faults = append(faults, fmt.Errorf("topic: %w", err))
 	}
 	if c.Partitions < 1 {
 		faults = append(faults, fmt.Errorf("partitions: %d is below 1", c.Partitions))
@@ -149,13 +152,44 @@ func (c Config) Validate() error {
 		c.TLS.validate(), c.SASL.validate(), c.Fetch.validate(), c.Member.validate(), c.Publish.validate(),
 		between("commit_interval", c.CommitInterval, 50*time.Millisecond, time.Minute),
 		between("shutdown_drain", c.ShutdownDrain, 0, 5*time.Minute),
-		// No heartbeat runs while a revoked partition drains: longer, and the member is put out before it has committed.
-		between("revoke_drain", c.RevokeDrain, 0, min(c.Member.Session, c.Member.Rebalance)-time.Millisecond),
+		c.validateRevokeDrain(),
 	)
 	if c.SASL.Mechanism == Plain && !c.TLS.Enable && !c.onlyThisMachine() {
 		faults = append(faults, errors.New("sasl.mechanism: plain without TLS sends the password in the clear; set tls.enable or use scram-sha-512"))
 	}
 	return errors.Join(faults...)
+}
+
+// validateRevokeDrain: no heartbeat runs while a revoked partition drains. Longer, and the member is put out before it has
+// committed.
+func (c Config) validateRevokeDrain() error {
+	limit, of := c.Member.Session, "member.session"
+	if c.Member.Rebalance < limit {
+		limit, of = c.Member.Rebalance, "member.rebalance"
+	}
+	if c.RevokeDrain < 0 || c.RevokeDrain >= limit {
+		return fmt.Errorf("revoke_drain: %v is not from 0s to below %s, which is %v", c.RevokeDrain, of, limit)
+	}
+	return nil
+}
+
+// maxTopic is how long the name of a topic may be; the brokers make a folder of it.
+const maxTopic = 249
+
+// CheckTopic says what is wrong with a name of a topic, by Kafka's own rules.
+func CheckTopic(name string) error {
+	allowed := func(r rune) bool {
+		return 'A' <= r && r <= 'Z' || 'a' <= r && r <= 'z' || '0' <= r && r <= '9' || strings.ContainsRune("._-", r)
+	}
+	switch {
+	case name == "":
+		return errors.New("is empty")
+	case len(name) > maxTopic:
+		return fmt.Errorf("the name is of %d characters; Kafka allows %d", len(name), maxTopic)
+	case name == "." || name == ".." || strings.ContainsFunc(name, func(r rune) bool { return !allowed(r) }):
+		return fmt.Errorf("%q is no name of a topic: Kafka allows letters A-Z and a-z, digits, and . _ - among them, but not . or .. alone", name)
+	}
+	return nil
 }
 
 // onlyThisMachine says whether all brokers are reached without a network.
@@ -207,7 +241,7 @@ func (c SASLConfig) validate() error {
 func (c FetchConfig) validate() error {
 	var faults []error
 	if c.MinBytes < 1 || c.MinBytes > c.MaxBytes {
-		faults = append(faults, fmt.Errorf("fetch.min_bytes: %d is not between 1 and max_bytes", c.MinBytes))
+		faults = append(faults, fmt.Errorf("fetch.min_bytes: %d is not between 1 and fetch.max_bytes, which is %d", c.MinBytes, c.MaxBytes))
 	}
 	if c.MaxBytes < 4096 || c.MaxBytes > 64<<20 {
 		faults = append(faults, fmt.Errorf("fetch.max_bytes: %d is not between 4096 and 67108864", c.MaxBytes))
@@ -218,11 +252,19 @@ func (c FetchConfig) validate() error {
 func (c MemberConfig) validate() error {
 	return errors.Join(
 		between("member.session", c.Session, time.Second, 30*time.Minute),
-		between("member.heartbeat", c.Heartbeat, 100*time.Millisecond, c.Session/3),
+		c.validateHeartbeat(),
 		between("member.rebalance", c.Rebalance, time.Second, 10*time.Minute),
 		between("member.join_backoff", c.JoinBackoff, 10*time.Millisecond, time.Minute),
 		between("member.partition_watch", c.PartitionWatch, 100*time.Millisecond, time.Hour),
 	)
+}
+
+func (c MemberConfig) validateHeartbeat() error {
+	third := (c.Session / 3).Truncate(time.Millisecond)
+	if err := between("member.heartbeat", c.Heartbeat, 100*time.Millisecond, third); err != nil {
+		return fmt.Errorf("%w, a third of member.session, which is %v", err, c.Session)
+	}
+	return nil
 }
 
 func (c PublishConfig) validate() error {

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/alecthomas/kong"
 )
@@ -40,7 +41,10 @@ func TestValidateNamesEachFault(t *testing.T) {
 		"":                    func(*Config) {},
 		"brokers: none":       func(c *Config) { c.Brokers = nil },
 		`brokers: "kafka"`:    func(c *Config) { c.Brokers = []string{"kafka"} },
-		"topic:":              func(c *Config) { c.Topic = "" },
+		"topic: is empty":     func(c *Config) { c.Topic = "" },
+		`topic: "a b/c" is`:   func(c *Config) { c.Topic = "a b/c" },
+		`topic: ".." is`:      func(c *Config) { c.Topic = ".." },
+		"topic: the name is":  func(c *Config) { c.Topic = strings.Repeat("x", 250) },
 		"group:":              func(c *Config) { c.Group = "" },
 		"client_id:":          func(c *Config) { c.ClientID = "" },
 		"partitions:":         func(c *Config) { c.Partitions = 0 },
@@ -62,19 +66,24 @@ func TestValidateNamesEachFault(t *testing.T) {
 			c.Brokers = []string{"kafka.example:9092"}
 			c.SASL = SASLConfig{Mechanism: Plain, Username: "u", PasswordFile: password}
 		},
-		"fetch.min_bytes:":        func(c *Config) { c.Fetch.MinBytes = c.Fetch.MaxBytes + 1 },
-		"fetch.max_bytes:":        func(c *Config) { c.Fetch.MaxBytes = 1 },
-		"fetch.max_wait:":         func(c *Config) { c.Fetch.MaxWait = 0 },
-		"member.session:":         func(c *Config) { c.Member.Session = 0 },
-		"member.heartbeat:":       func(c *Config) { c.Member.Heartbeat = c.Member.Session },
+		"fetch.min_bytes:": func(c *Config) { c.Fetch.MinBytes = c.Fetch.MaxBytes + 1 },
+		"fetch.max_bytes:": func(c *Config) { c.Fetch.MaxBytes = 1 },
+		"fetch.max_wait:":  func(c *Config) { c.Fetch.MaxWait = 0 },
+		"member.session:":  func(c *Config) { c.Member.Session = 0 },
+		"member.heartbeat: 4s is not between 100ms and 1.666s, a third of member.session, which is 5s": func(c *Config) {
+			c.Member.Session, c.Member.Heartbeat = 5*time.Second, 4*time.Second
+		},
 		"member.rebalance:":       func(c *Config) { c.Member.Rebalance = 0 },
 		"member.join_backoff:":    func(c *Config) { c.Member.JoinBackoff = 0 },
 		"member.partition_watch:": func(c *Config) { c.Member.PartitionWatch = 0 },
 		"publish.linger:":         func(c *Config) { c.Publish.Linger = 0 },
 		"publish.flush:":          func(c *Config) { c.Publish.Flush = -1 },
 		"commit_interval:":        func(c *Config) { c.CommitInterval = 0 },
-		"revoke_drain:":           func(c *Config) { c.RevokeDrain = c.Member.Session },
-		"shutdown_drain:":         func(c *Config) { c.ShutdownDrain = -1 },
+		"revoke_drain: 10s is not from 0s to below member.session, which is 10s": func(c *Config) { c.RevokeDrain = c.Member.Session },
+		"revoke_drain: 5s is not from 0s to below member.rebalance, which is 4s": func(c *Config) {
+			c.Member.Rebalance, c.RevokeDrain = 4*time.Second, 5*time.Second
+		},
+		"shutdown_drain:": func(c *Config) { c.ShutdownDrain = -1 },
 	}
 	for want, spoil := range tests {
 		t.Run(want, func(t *testing.T) {

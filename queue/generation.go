@@ -43,6 +43,7 @@ func (g *generation) run(ctx, ended context.Context) {
 	}
 	others.Go(func() { g.commitRegularly(taking) })
 	others.Go(func() { g.watch(taking, stop) })
+	others.Go(func() { g.measure(taking) })
 
 	<-taking.Done()
 	g.drain(ctx, ended, &owners, abandon)
@@ -78,6 +79,7 @@ func (g *generation) takeOver(ctx context.Context) error {
 			return fmt.Errorf("assign partition %d at offset %d: %w", a.ID, offset, err)
 		}
 		p := &partition{c: c, id: int32(a.ID), owner: owner, next: offset, pipe: newPipe(), committed: a.Offset}
+		p.lag.gauge = c.metrics.lag.WithLabelValues(strconv.Itoa(a.ID))
 		if a.Offset != offset {
 			p.committed = -1 // what stands there is no place; the first commit replaces it, so that it is never asked for again
 		}
@@ -95,7 +97,7 @@ func (g *generation) extents(ctx context.Context, ids []int) (map[int]extent, er
 	}
 	pause := newBackoff()
 	for {
-		have, err := g.c.extents(ctx, ids...)
+		have, err := g.c.conn.extents(ctx, g.c.cfg.Topic, ids...)
 		if err == nil {
 			return have, nil
 		}

@@ -157,6 +157,22 @@ func (p ground) topicID(ctx context.Context) (id [16]byte, err error) {
 	return response.Topics[0].TopicID, nil
 }
 
+// awaitEnd waits until a partition's log ends at an offset: a transaction is over before its markers are written.
+func (p ground) awaitEnd(t *testing.T, partition int32, offset int64) {
+	t.Helper()
+	for ctx := deadline(t); ; {
+		s, err := OpenSnapshot(ctx, p.cfg, p.cfg.Topic)
+		if err != nil {
+			t.Fatalf("partition %d does not end at %d: %v", partition, offset, err)
+		}
+		_, end := s.Holds(partition)
+		s.Close()
+		if end >= offset {
+			return
+		}
+	}
+}
+
 // deleteRecords does what retention does.
 func (p ground) deleteRecords(t *testing.T, partition int32, before int64) {
 	t.Helper()

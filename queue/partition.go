@@ -4,16 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"strconv"
 	"sync"
 	"sync/atomic"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
-
-	"pushd/queue/event"
 )
 
 // partition is an assigned partition during one generation.
@@ -26,6 +21,7 @@ type partition struct {
 	id    int32
 	owner Owner
 	pipe  *pipe
+	lag   lag
 
 	next      int64 // the offset to be fetched next; owned by the fetch goroutine
 	committed int64 // what stands in Kafka, or -1; owned by whoever commits
@@ -58,10 +54,9 @@ func (p *partition) handOver(taking context.Context, stop context.CancelCauseFun
 }
 
 func (p *partition) fetch(taking context.Context, stop context.CancelCauseFunc) {
-	lag := p.c.metrics.lag.WithLabelValues(strconv.Itoa(int(p.id)))
 	pause := newBackoff()
 	for taking.Err() == nil {
-		err := p.fetchOnce(taking, lag)
+		err := p.fetchOnce(taking)
 		switch {
 		case err == nil:
 			pause.reset()
@@ -85,7 +80,7 @@ func (p *partition) fetch(taking context.Context, stop context.CancelCauseFunc) 
 }
 
 // fetchOnce asks for records from p.next on and puts what comes into the pipe.
-func (p *partition) fetchOnce(ctx context.Context, lag prometheus.Gauge) error {
+func (p *partition) fetchOnce(ctx context.Context) error {
 	cfg := p.c.cfg
 	request, cancel := context.WithTimeout(ctx, cfg.Fetch.MaxWait+requestTimeout)
 	defer cancel()
@@ -107,10 +102,10 @@ func (p *partition) fetchOnce(ctx context.Context, lag prometheus.Gauge) error {
 	}
 	stream, ok := response.Records.(*protocol.RecordStream)
 	if !ok { // no records
-		lag.Set(float64(max(response.HighWatermark-p.next, 0)))
+		p.lag.set(response.HighWatermark, p.next)
 		return nil
 	}
-	defer func() { lag.Set(float64(max(response.HighWatermark-p.next, 0))) }()
+	defer func() { p.lag.set(response.HighWatermark, p.next) }()
 	begun := p.next
 	if err := p.read(ctx, stream); err != nil {
 		return fmt.Errorf("read records of %s from offset %d: %w", cfg.Topic, p.next, err)
@@ -121,93 +116,33 @@ func (p *partition) fetchOnce(ctx context.Context, lag prometheus.Gauge) error {
 	return nil
 }
 
-// read puts the records of an answer into the pipe, and moves p.next behind them. It leaves out what is before p.next,
-// because a broker answers with whole batches, and the markers of transactions. It ends early where ctx does.
+// read puts the records of an answer into the pipe, and moves p.next behind them. It ends early where ctx does.
 func (p *partition) read(ctx context.Context, stream *protocol.RecordStream) error {
 	records := make([]Record, 0, maxBatch)
-	next := p.next
-	hand := func() bool {
+	hand := func(next int64) bool {
+		p.lag.pause(p.next)
+		defer p.lag.resume()
 		if len(records) > 0 && !p.pipe.put(ctx, records) {
 			return false
 		}
 		records, p.next = records[:0], next
 		return true
 	}
-	for _, batch := range stream.Records {
-		_, control := batch.(*protocol.ControlBatch)
-		for {
-			r, err := batch.ReadRecord()
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			if err != nil {
-				return err
-			}
-			record, err := p.record(r)
-			if err != nil {
-				return err
-			}
-			if record.Offset < next {
-				continue
-			}
-			next = record.Offset + 1
-			if control {
-				continue
-			}
-			if records = append(records, record); len(records) == maxBatch && !hand() {
-				return nil
-			}
-		}
+	next, err := eachRecord(stream, p.id, p.next, func(r Record) bool {
+		records = append(records, r)
+		return len(records) < maxBatch || hand(r.Offset+1)
+	})
+	if err == nil {
+		hand(next)
 	}
-	hand()
-	return nil
-}
-
-// record copies a record out of kafka-go's buffers: key and value in one piece, and gives the buffers back.
-func (p *partition) record(r *protocol.Record) (Record, error) {
-	record := Record{Partition: p.id, Offset: r.Offset, Time: r.Time}
-	data := make([]byte, size(r.Key)+size(r.Value))
-	var err error
-	if record.Key, data, err = copyOut(r.Key, data); err != nil {
-		return Record{}, err
-	}
-	if record.Value, _, err = copyOut(r.Value, data); err != nil {
-		return Record{}, err
-	}
-	if len(r.Headers) > 0 {
-		record.Headers = make([]event.Header, len(r.Headers))
-		for i, h := range r.Headers {
-			record.Headers[i] = event.Header(h)
-		}
-	}
-	return record, nil
-}
-
-func size(b protocol.Bytes) int {
-	if b == nil {
-		return 0
-	}
-	return b.Len()
-}
-
-// copyOut fills the front of data from b, and returns that and the rest. What is nil stays nil.
-func copyOut(b protocol.Bytes, data []byte) (front, rest []byte, err error) {
-	if b == nil {
-		return nil, data, nil
-	}
-	defer b.Close()
-	n := b.Len()
-	if _, err := io.ReadFull(b, data[:n]); err != nil {
-		return nil, nil, err
-	}
-	return data[:n:n], data[n:], nil
+	return err
 }
 
 // findPlace is called where the broker does not have p.next. Retention may have overtaken this member: then what it
 // lost is skipped. Or the log ends before p.next, which is another log than the owner's: then the generation is given
 // up, and the owner of the next one begins at the place that the operator has chosen.
 func (p *partition) findPlace(taking context.Context, stop context.CancelCauseFunc) error {
-	extents, err := p.c.extents(taking, int(p.id))
+	extents, err := p.c.conn.extents(taking, p.c.cfg.Topic, int(p.id))
 	if err != nil {
 		return err
 	}

@@ -31,28 +31,28 @@ func (c Config) place(committed int64, have extent) (offset int64, inRange, ok b
 	}
 }
 
-// extents asks what the partitions hold.
-func (c *Consumer) extents(ctx context.Context, partitions ...int) (map[int]extent, error) {
+// extents asks what the partitions of a topic hold.
+func (c *connection) extents(ctx context.Context, topic string, partitions ...int) (map[int]extent, error) {
 	request := make([]kafka.OffsetRequest, 0, 2*len(partitions))
 	for _, p := range partitions {
 		request = append(request, kafka.FirstOffsetOf(p), kafka.LastOffsetOf(p))
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	response, err := c.conn.client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{c.cfg.Topic: request}})
+	response, err := c.client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{topic: request}})
 	if err != nil {
-		return nil, fmt.Errorf("list offsets of %s: %w", c.cfg.Topic, err)
+		return nil, fmt.Errorf("list offsets of %s: %w", topic, err)
 	}
 	have := make(map[int]extent, len(partitions))
-	for _, p := range response.Topics[c.cfg.Topic] {
+	for _, p := range response.Topics[topic] {
 		if p.Error != nil {
-			return nil, fmt.Errorf("list offsets of %s, partition %d: %w", c.cfg.Topic, p.Partition, p.Error)
+			return nil, fmt.Errorf("list offsets of %s, partition %d: %w", topic, p.Partition, p.Error)
 		}
 		have[p.Partition] = extent{p.FirstOffset, p.LastOffset}
 	}
 	for _, p := range partitions {
 		if _, ok := have[p]; !ok {
-			return nil, fmt.Errorf("list offsets of %s: no answer for partition %d", c.cfg.Topic, p)
+			return nil, fmt.Errorf("list offsets of %s: no answer for partition %d", topic, p)
 		}
 	}
 	return have, nil

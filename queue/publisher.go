@@ -31,7 +31,9 @@ const (
 // the partitions, since the offset that a message is published for is not done before. pushd_publish_queue_messages
 // shows it. Where Kafka takes no messages the windows fill, and the partitions pause.
 //
-// Messages of one key stay in order, except that after a failure one may be published again behind its successors.
+// Messages of one key stay in order, except that after a failure one may be published again behind its successors. It is
+// never published for the first time behind them: what one attempt holds for a partition is one batch (take), and
+// it is settled before the next.
 //
 // Goroutines, all of which have ended when Run returns: Run itself, and one for each topic, so that a topic that cannot be
 // written holds up no other.
@@ -54,11 +56,25 @@ type outbox struct {
 	filled  chan struct{} // capacity 1; Publish writes, the topic's goroutine reads
 	started bool          // owned by Run
 	trouble *complaints
+	spread  spread // owned by the topic's goroutine
 }
 
-// posted is a message and the call that it came with.
+// spread chooses partitions as Java's producers do, and remembers how many there are. A message without a key goes where
+// its value says: the choice must be the same each time it is asked for.
+type spread struct{ partitions []int }
+
+func (s *spread) Balance(m kafka.Message, partitions ...int) int {
+	s.partitions = partitions
+	if m.Key == nil {
+		m.Key = m.Value
+	}
+	return kafka.Murmur2Balancer{Consistent: true}.Balance(m, partitions...)
+}
+
+// posted is a message, how many bytes it takes at most (maxMessage at most), and the call that it came with.
 type posted struct {
 	message kafka.Message
+	size    int
 	call    *call
 }
 
@@ -102,15 +118,16 @@ func (p *Publisher) Publish(messages []Message, done func()) {
 			p.topics[m.Topic] = box
 			signal(p.added)
 		}
-		box.waiting = append(box.waiting, posted{p.message(m), c})
+		message, size := p.message(m)
+		box.waiting = append(box.waiting, posted{message, size, c})
 		signal(box.filled)
 	}
 }
 
-// message is m as kafka-go wants it, cut to what a broker takes.
-func (p *Publisher) message(m Message) kafka.Message {
-	out := kafka.Message{Topic: m.Topic, Key: m.Key, Value: m.Value, Headers: make([]kafka.Header, 0, len(m.Headers)+1)}
-	size := len(m.Key) + len(m.Value) + 100
+// message is m as kafka-go wants it, cut to what a broker takes, and how many bytes it takes at most.
+func (p *Publisher) message(m Message) (out kafka.Message, size int) {
+	out = kafka.Message{Topic: m.Topic, Key: m.Key, Value: m.Value, Headers: make([]kafka.Header, 0, len(m.Headers)+1)}
+	size = len(m.Key) + len(m.Value) + 100
 	for _, h := range m.Headers {
 		out.Headers = append(out.Headers, kafka.Header(h))
 		size += len(h.Key) + len(h.Value) + 20
@@ -126,7 +143,7 @@ func (p *Publisher) message(m Message) kafka.Message {
 		out.Headers = append(out.Headers, kafka.Header{Key: CutHeader, Value: []byte(strconv.Itoa(len(m.Value)))})
 		p.metrics.cut.Inc()
 	}
-	return out
+	return out, min(size, maxMessage)
 }
 
 // Run publishes until ctx ends; then it goes on for publish.flush at most, while anything waits. A Publisher runs once.
@@ -135,10 +152,31 @@ func (p *Publisher) Run(ctx context.Context) error {
 	defer abandon()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(p.cfg.Publish.Flush, abandon) })()
 
-	writer := &kafka.Writer{
+	var topics sync.WaitGroup
+	for {
+		p.start(func(box *outbox) { topics.Go(func() { p.write(ctx, writing, box) }) })
+		select {
+		case <-p.added:
+			continue
+		case <-ctx.Done():
+		}
+		break
+	}
+	p.start(func(box *outbox) { topics.Go(func() { p.write(ctx, writing, box) }) })
+	topics.Wait()
+	if left := p.left(); left > 0 {
+		p.log.Warn("kafka: messages were not published in time; the events they belong to will be read again", "messages", left)
+	}
+	p.conn.close()
+	return nil
+}
+
+// writer makes what publishes to one topic.
+func (p *Publisher) writer(box *outbox) *kafka.Writer {
+	return &kafka.Writer{
 		Addr:         kafka.TCP(p.cfg.Brokers...),
 		Transport:    p.conn.transport,
-		Balancer:     kafka.Murmur2Balancer{}, // the partition that Java's producers choose
+		Balancer:     &box.spread,
 		RequiredAcks: kafka.RequireAll,
 		BatchTimeout: p.cfg.Publish.Linger,
 		BatchSize:    maxWrite,
@@ -147,26 +185,6 @@ func (p *Publisher) Run(ctx context.Context) error {
 		ReadTimeout:  requestTimeout,
 		WriteTimeout: requestTimeout,
 	}
-	var topics sync.WaitGroup
-	for {
-		p.start(func(box *outbox) { topics.Go(func() { p.write(ctx, writing, writer, box) }) })
-		select {
-		case <-p.added:
-			continue
-		case <-ctx.Done():
-		}
-		break
-	}
-	p.start(func(box *outbox) { topics.Go(func() { p.write(ctx, writing, writer, box) }) })
-	topics.Wait()
-	if left := p.left(); left > 0 {
-		p.log.Warn("kafka: messages were not published in time; the events they belong to will be read again", "messages", left)
-	}
-	defer p.conn.close()
-	if err := writer.Close(); err != nil {
-		return fmt.Errorf("kafka: close writer: %w", err)
-	}
-	return nil
 }
 
 // start hands each outbox that has no goroutine to run.
@@ -190,19 +208,21 @@ func (p *Publisher) left() (messages int) {
 	return messages
 }
 
-// write publishes what waits for one topic: all that is there, each time. It ends when ctx has and nothing waits, or when
-// writing does.
-func (p *Publisher) write(ctx, writing context.Context, writer *kafka.Writer, box *outbox) {
+// write publishes what waits for one topic, one batch for each partition at a time. It ends when ctx has and nothing waits,
+// or when writing does.
+func (p *Publisher) write(ctx, writing context.Context, box *outbox) {
+	writer := p.writer(box)
+	defer writer.Close() // it waits for what is on the way; nothing is where writing has not ended
 	pause := newBackoff()
 	for {
-		batch := p.takeAll(box)
+		batch := p.take(box)
 		if len(batch) == 0 {
 			select {
 			case <-box.filled:
 				continue
 			case <-ctx.Done():
 			}
-			if batch = p.takeAll(box); len(batch) == 0 {
+			if batch = p.take(box); len(batch) == 0 {
 				return
 			}
 		}
@@ -218,11 +238,39 @@ func (p *Publisher) write(ctx, writing context.Context, writer *kafka.Writer, bo
 	}
 }
 
-func (p *Publisher) takeAll(box *outbox) []posted {
+// take takes the first that wait, no more for any partition than make one of kafka-go's batches. Where it cuts several, a
+// later one may be taken by the broker and an earlier one refused.
+func (p *Publisher) take(box *outbox) []posted {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	batch := box.waiting
-	box.waiting = nil
+	partitions := box.spread.partitions
+	if partitions == nil {
+		partitions = []int{0} // not known before the first attempt
+	}
+	most := min(len(partitions)*maxWrite, len(box.waiting))
+	type fill struct{ messages, bytes int }
+	filled := make([]fill, len(partitions)) // by partition: they are numbered from 0
+	batch := make([]posted, 0, most)
+	var passed []posted
+	seen := 0
+	for seen < len(box.waiting) && len(batch) < most && len(passed) < most { // where few keys have most messages, not all is looked through
+		m := box.waiting[seen]
+		seen++
+		at := box.spread.Balance(m.message, partitions...)
+		f := &filled[at]
+		if f.messages == maxWrite || f.bytes+m.size > maxMessage {
+			f.messages = maxWrite // nor is what comes behind it taken
+			passed = append(passed, m)
+			continue
+		}
+		f.messages, f.bytes = f.messages+1, f.bytes+m.size
+		batch = append(batch, m)
+	}
+	box.waiting = box.waiting[seen-len(passed):]
+	copy(box.waiting, passed)
+	if len(box.waiting) == 0 {
+		box.waiting = nil // what is published need not be kept
+	}
 	return batch
 }
 

@@ -9,7 +9,10 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"pushd/queue/event"
 )
@@ -102,6 +105,48 @@ func publishedInOrder(t *testing.T, p ground) {
 	}
 	if got := metric(t, reg, "pushd_publish_queue_messages"); got != 0 {
 		t.Errorf("%v messages are queued when all are acknowledged", got)
+	}
+}
+
+// A batch that is refused must hold back those behind it: here are three for one partition, and the first is refused once.
+func TestWhatIsRefusedIsNotOvertaken(t *testing.T) {
+	t.Parallel()
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	refused := make(chan struct{})
+	cluster.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		close(refused)
+		request := r.(*kmsg.ProduceRequest)
+		response := request.ResponseKind().(*kmsg.ProduceResponse)
+		for _, topic := range request.Topics {
+			to := kmsg.NewProduceResponseTopic()
+			to.Topic, to.TopicID = topic.Topic, topic.TopicID
+			for _, partition := range topic.Partitions {
+				p := kmsg.NewProduceResponseTopicPartition()
+				p.Partition, p.ErrorCode = partition.Partition, kerr.NotLeaderForPartition.Code
+				to.Partitions = append(to.Partitions, p)
+			}
+			response.Topics = append(response.Topics, to)
+		}
+		return response, nil, true
+	})
+	p := newGround(t, testBroker{addr: cluster.ListenAddrs()[0]})
+	pub, _, _ := p.publisher(t, newWitness())
+	messages := make([]Message, 3*maxWrite)
+	for i := range messages {
+		messages[i] = Message{Topic: p.cfg.Topic, Key: []byte("key"), Value: fmt.Append(nil, i)}
+	}
+	acknowledged := make(chan struct{})
+	pub.Publish(messages, func() { close(acknowledged) })
+	await(t, refused)
+	await(t, acknowledged)
+	for i, r := range p.read(t, len(messages)) {
+		if want := fmt.Sprint(i); string(r.Value) != want {
+			t.Fatalf("%s comes where %s should", r.Value, want)
+		}
 	}
 }
 

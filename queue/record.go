@@ -15,6 +15,7 @@ type Record struct {
 	Value     []byte // nil is a tombstone
 	Headers   []event.Header
 	Time      time.Time // the record's Kafka timestamp
+	Cut       event.Cut // what is not held, because no event is that large
 }
 
 // Message is one record to be published.

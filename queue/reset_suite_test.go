@@ -3,6 +3,7 @@ package queue
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 // resets runs a consumer for each policy against a committed offset that does not exist, and publishes afterwards.
@@ -80,6 +81,27 @@ func retentionOvertakes(t *testing.T, p ground) {
 	if got := p.committed(t)[0]; got != n {
 		t.Errorf("committed up to %d, want %d", got, n)
 	}
+}
+
+func lagOfAPause(t *testing.T, p ground) {
+	const n = 3 * maxBatch // one batch is with the owner, one in the pipe, one waits for room
+	p.produce(t, "x", n, 0)
+	w := newWitness()
+	w.paused[0] = true
+	m := w.run(t, "a", p.cfg)
+	w.await(t, "the partition is owned", func() bool { return len(w.current("a")) == 4 })
+	const more = 5000
+	p.produce(t, "y", more, 0)
+	for limit := deadline(t); metric(t, m.reg, "pushd_consumer_lag_events") < more; {
+		select {
+		case <-limit.Done():
+			t.Fatalf("the lag is %v, and %d events were published in the pause", metric(t, m.reg, "pushd_consumer_lag_events"), more)
+		case <-time.After(50 * time.Millisecond): // a gauge tells nobody when it changes
+		}
+	}
+	w.update(func() { w.paused[0] = false })
+	w.await(t, "all is taken", func() bool { return len(w.records) == n+more })
+	m.stop()
 }
 
 func latestIsRemembered(t *testing.T, p ground) {

@@ -20,6 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func suite(t *testing.T, b testBroker) {
 	for name, test := range map[string]func(*testing.T, ground){
 		"records are handed over in order and as they were published":   recordsAreHandedOver,
+		"of a record larger than any event the beginning is read":       largeRecordsAreCut,
 		"a restart goes on exactly where the last run has committed":    restartResumes,
 		"two members share the partitions and give them up":             membersShare,
 		"a late commit of an ended generation is refused":               lateCommitIsRefused,
@@ -27,6 +28,7 @@ func suite(t *testing.T, b testBroker) {
 		"an offset beyond the end goes on as configured":                offsetBeyondTheEnd,
 		"an offset before the beginning goes on as configured":          offsetBeforeTheBeginning,
 		"retention that overtakes a paused partition is noticed":        retentionOvertakes,
+		"the lag of a paused partition grows with its log":              lagOfAPause,
 		"markers of transactions are not handed over":                   transactions,
 		"start=latest is remembered before anything is read":            latestIsRemembered,
 		"a topic that is created again is read from its beginning":      topicIsReplaced,
@@ -39,6 +41,10 @@ func suite(t *testing.T, b testBroker) {
 		"done is called once all messages are acknowledged":             doneOnceAll,
 		"a topic that is missing holds up no other":                     missingTopic,
 		"a message that is too large is cut and published":              tooLargeIsCut,
+		"a snapshot has what there was when it was opened":              snapshotIsBounded,
+		"a snapshot leaves out what retention deletes":                  snapshotAfterRetention,
+		"a snapshot that ends in a marker ends":                         snapshotEndsInAMarker,
+		"a snapshot that fails says why":                                snapshotFails,
 		"topics are created where they are missing and else left alone": topicsAreCreated,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -97,6 +103,45 @@ func recordsAreHandedOver(t *testing.T, p ground) {
 	}
 }
 
+func largeRecordsAreCut(t *testing.T, p ground) {
+	large := func(n int) []byte { return []byte(strings.Repeat("x", n)) }
+	many := make([]kgo.RecordHeader, 10_000)
+	for i := range many {
+		many[i] = kgo.RecordHeader{Key: "h", Value: []byte("v")}
+	}
+	for _, r := range []*kgo.Record{
+		{Value: large(event.MaxValue)}, {Value: large(event.MaxValue + 1)}, {Value: large(900_000)},
+		{Key: large(900_000), Value: []byte("v")}, {Value: nil, Headers: many},
+		{Value: []byte("v"), Headers: []kgo.RecordHeader{{Key: "h", Value: large(500_000)}, {Key: "small", Value: []byte("s")}}},
+	} {
+		r.Topic = p.cfg.Topic
+		if err := p.client.ProduceSync(deadline(t), r).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := newWitness()
+	w.run(t, "a", p.cfg)
+	w.await(t, "all records are taken", func() bool { return len(w.records) == 6 })
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, want := range []struct {
+		cut                 event.Cut
+		key, value, headers int
+	}{
+		{event.Cut{}, 0, event.MaxValue, 0},
+		{event.Cut{Value: event.MaxValue + 1}, 0, event.MaxValue, 0},
+		{event.Cut{Value: 900_000}, 0, event.MaxValue, 0},
+		{event.Cut{Key: 900_000}, event.MaxKeptKey, 1, 0},
+		{event.Cut{Headers: 20_000}, 0, 0, event.MaxHeaders},
+		{event.Cut{Headers: 500_007}, 0, 1, 1},
+	} {
+		r := w.records[i]
+		if r.Cut != want.cut || len(r.Key) != want.key || len(r.Value) != want.value || len(r.Headers) != want.headers {
+			t.Errorf("record %d: %+v, %d bytes of key, %d of value, %d headers; want %+v", i, r.Cut, len(r.Key), len(r.Value), len(r.Headers), want)
+		}
+	}
+}
+
 func restartResumes(t *testing.T, p ground) {
 	p.produce(t, "first", 2000)
 	w := newWitness()
@@ -144,6 +189,7 @@ func transactions(t *testing.T, p ground) {
 			t.Fatal(err)
 		}
 	}
+	p.awaitEnd(t, 0, 6)
 	p.produce(t, "outside", 1, 0)
 	w.await(t, "the record behind the transactions is taken", func() bool { return w.times()["outside-0"] == 1 })
 	m.stop()

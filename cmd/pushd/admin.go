@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,8 +20,8 @@ import (
 // AdminConfig is the listener for monitoring. It has no authentication, so it is for this machine only unless the
 // operator says that something else keeps strangers out.
 type AdminConfig struct {
-	Listen      string `name:"listen" help:"Address and port of /metrics, /healthz and /readyz." default:"127.0.0.1:9464" placeholder:"HOST:PORT"`
-	AllowRemote bool   `name:"allow_remote" help:"Let listen be an address that other machines reach. There is no authentication: have a firewall or a proxy in front." default:"false"`
+	Listen      string `name:"listen" help:"Address and port of /metrics, /healthz and /readyz, and of operators' commands, which need the token in store.dir." default:"127.0.0.1:9464" placeholder:"HOST:PORT"`
+	AllowRemote bool   `name:"allow_remote" help:"Let listen be an address that other machines reach. Whoever reaches it can read all but needs the token to command, and nothing is encrypted: have a firewall or a proxy in front." default:"false"`
 }
 
 // Validate returns all faults; it does not listen.
@@ -51,7 +52,7 @@ const (
 	adminWriteTimeout  = 30 * time.Second
 	adminIdleTimeout   = 2 * time.Minute
 	adminMaxHeader     = 16 << 10 // bytes
-	adminMaxBody       = 1 << 10  // bytes; no route reads a body
+	adminMaxBody       = 16 << 10 // bytes
 	adminMaxScrapes    = 4
 )
 
@@ -68,8 +69,10 @@ func newRegistry(b build) *prometheus.Registry {
 	return reg
 }
 
-// admin serves /metrics, /healthz (the process answers) and /readyz (it does its work). All of it only reads.
+// admin serves /metrics, /healthz (the process answers) and /readyz (it does its work), which only read. Once the engine
+// runs, control adds what commands it, for those who have its token.
 type admin struct {
+	routes   *http.ServeMux
 	server   *http.Server
 	listener net.Listener
 }
@@ -78,12 +81,14 @@ type admin struct {
 func listenAdmin(cfg AdminConfig, reg *prometheus.Registry, ready *readiness, log *slog.Logger) (*admin, error) {
 	listener, err := net.Listen("tcp", cfg.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("admin.listen: %w", err)
+		return nil, fmt.Errorf("admin.listen: %w", elsewhereIfTaken(err, "--admin.listen"))
 	}
+	routes := adminRoutes(reg, ready, log)
 	return &admin{
+		routes:   routes,
 		listener: listener,
 		server: &http.Server{
-			Handler:           http.MaxBytesHandler(adminRoutes(reg, ready, log), adminMaxBody),
+			Handler:           http.MaxBytesHandler(routes, adminMaxBody),
 			ReadHeaderTimeout: adminHeaderTimeout,
 			ReadTimeout:       adminReadTimeout,
 			WriteTimeout:      adminWriteTimeout,
@@ -94,7 +99,15 @@ func listenAdmin(cfg AdminConfig, reg *prometheus.Registry, ready *readiness, lo
 	}, nil
 }
 
-func adminRoutes(reg *prometheus.Registry, ready *readiness, log *slog.Logger) http.Handler {
+// elsewhereIfTaken says what to do where an address is taken already.
+func elsewhereIfTaken(err error, flag string) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%w; another pushd runs there, or something else: stop it, or choose another address with %s", err, flag)
+	}
+	return err
+}
+
+func adminRoutes(reg *prometheus.Registry, ready *readiness, log *slog.Logger) *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{
 		ErrorLog:            slog.NewLogLogger(log.Handler(), slog.LevelError),

@@ -122,7 +122,7 @@ func TestReadyzTellsWhyNot(t *testing.T) {
 	ready := newReadiness()
 	assigned := false
 	ready.add("kafka", func() (bool, string) { return assigned, "no partition is assigned" })
-	ready.add("ledger", func() (bool, string) { return true, "never shown" })
+	ready.add("ledger", func() (bool, string) { return true, "half of the disk is full" })
 	url := startAdmin(t, ready)
 
 	ask := func(wantStatus int) readyAnswer {
@@ -142,7 +142,7 @@ func TestReadyzTellsWhyNot(t *testing.T) {
 	}
 	ready.enter(running)
 	answer := ask(503)
-	if len(answer.Checks) != 2 || answer.Checks[0] != (checkState{"kafka", false, "no partition is assigned"}) || answer.Checks[1] != (checkState{"ledger", true, ""}) {
+	if len(answer.Checks) != 2 || answer.Checks[0] != (checkState{"kafka", false, "no partition is assigned"}) || answer.Checks[1] != (checkState{"ledger", true, "half of the disk is full"}) {
 		t.Errorf("without partitions: %+v", answer)
 	}
 	assigned = true

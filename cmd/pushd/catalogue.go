@@ -48,10 +48,7 @@ func (c *catalogue) decode(key, text string) error {
 	flag := c.byKey[key]
 	scratch := reflect.New(flag.Target.Type()).Elem()
 	scan := kong.Scan().PushTyped(text, kong.FlagValueToken)
-	if err := flag.Mapper.Decode(&kong.DecodeContext{Value: flag.Value, Scan: scan}, scratch); err != nil {
-		return err
-	}
-	return allowed(flag, scratch)
+	return flag.Mapper.Decode(&kong.DecodeContext{Value: flag.Value, Scan: scan}, scratch)
 }
 
 // envName is the environment's name of a setting.

@@ -73,19 +73,6 @@ func taggedDefaults(t *testing.T) map[string]reflect.Value {
 	return values
 }
 
-func TestTheNearestNameIsSuggested(t *testing.T) {
-	t.Parallel()
-	known := []string{"interval", "until", "rewake", "password_file", "brokers"}
-	for written, want := range map[string]string{
-		"intervall": "interval", "Interval": "interval", "intrval": "interval", "password": "password_file",
-		"broker": "brokers", "rewaek": "rewake", "zzz": "", "x": "",
-	} {
-		if got := nearest(written, known); got != want {
-			t.Errorf("nearest to %q is %q, want %q", written, got, want)
-		}
-	}
-}
-
 func TestDurationsAreWrittenWithoutEmptyParts(t *testing.T) {
 	t.Parallel()
 	for d, want := range map[time.Duration]string{

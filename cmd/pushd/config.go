@@ -20,15 +20,15 @@ import (
 //
 // Secrets are never settings: a setting names the file that holds one.
 type Config struct {
-	Kafka      queue.Config      `embed:"" prefix:"kafka."`
-	Feedback   FeedbackConfig    `embed:"" prefix:"kafka."`
-	Store      store.Config      `embed:"" prefix:"store."`
-	Engine     dispatcher.Config `embed:""` // merge., dedupe., rates.
-	TenantsDir string            `name:"tenants_dir" help:"Directory of the tenants' files: one YAML file for each customer, which names its credentials." default:"tenants" placeholder:"DIR"`
-	APNs       apns.Config       `embed:"" prefix:"providers.apns."`
-	FCM        fcm.Config        `embed:"" prefix:"providers.fcm."`
-	Admin      AdminConfig       `embed:"" prefix:"admin."`
-	Log        LogConfig         `embed:"" prefix:"log."`
+	Kafka    queue.Config      `embed:"" prefix:"kafka."`
+	Feedback FeedbackConfig    `embed:"" prefix:"kafka."`
+	Store    store.Config      `embed:"" prefix:"store."`
+	Engine   dispatcher.Config `embed:""` // merge., dedupe., rates., breaker., guard., dead_letters.
+	Tenants  TenantsConfig     `embed:"" prefix:"tenants."`
+	APNs     apns.Config       `embed:"" prefix:"providers.apns."`
+	FCM      fcm.Config        `embed:"" prefix:"providers.fcm."`
+	Admin    AdminConfig       `embed:"" prefix:"admin."`
+	Log      LogConfig         `embed:"" prefix:"log."`
 }
 
 // FeedbackConfig says what the publishers of events are told, and where.
@@ -42,10 +42,10 @@ type FeedbackConfig struct {
 func (c FeedbackConfig) validate(events string) error {
 	var faults []error
 	for _, topic := range []struct{ key, name string }{{"feedback_topic", c.Topic}, {"dead_topic", c.Dead}} {
-		switch topic.name {
-		case "":
-			faults = append(faults, fmt.Errorf("%s: is empty", topic.key))
-		case events:
+		switch err := queue.CheckTopic(topic.name); {
+		case err != nil:
+			faults = append(faults, fmt.Errorf("%s: %w", topic.key, err))
+		case topic.name == events:
 			faults = append(faults, fmt.Errorf("%s: %q is the topic of the events too; pushd would read what it writes", topic.key, topic.name))
 		}
 	}
@@ -55,15 +55,15 @@ func (c FeedbackConfig) validate(events string) error {
 // DefaultConfig is what the tags say, and what has none.
 func DefaultConfig() Config {
 	return Config{
-		Kafka:      queue.DefaultConfig(),
-		Feedback:   FeedbackConfig{Topic: event.FeedbackTopic, Dead: event.DeadTopic},
-		Store:      store.DefaultConfig(),
-		Engine:     dispatcher.DefaultConfig(),
-		TenantsDir: "tenants",
-		APNs:       apns.DefaultConfig(),
-		FCM:        fcm.DefaultConfig(),
-		Admin:      AdminConfig{Listen: "127.0.0.1:9464"},
-		Log:        LogConfig{Level: "info", Format: "text"},
+		Kafka:    queue.DefaultConfig(),
+		Feedback: FeedbackConfig{Topic: event.FeedbackTopic, Dead: event.DeadTopic},
+		Store:    store.DefaultConfig(),
+		Engine:   dispatcher.DefaultConfig(),
+		Tenants:  DefaultTenantsConfig(),
+		APNs:     apns.DefaultConfig(),
+		FCM:      fcm.DefaultConfig(),
+		Admin:    AdminConfig{Listen: "127.0.0.1:9464"},
+		Log:      LogConfig{Level: "info", Format: "text"},
 	}
 }
 
@@ -73,6 +73,7 @@ func (c Config) Validate() error {
 		under("kafka", errors.Join(c.Kafka.Validate(), c.Feedback.validate(c.Kafka.Topic))),
 		under("store", c.Store.Validate()),
 		c.Engine.Validate(),
+		c.Tenants.Validate(),
 		c.APNs.Validate(),
 		c.FCM.Validate(),
 		c.Admin.Validate(),
@@ -99,20 +100,24 @@ func under(section string, err error) error {
 // groups are the headings of --help and of docs/configuration.md, by the first part of a key. Their order is the order
 // in which Config names them.
 var groups = map[string]kong.Group{
-	"kafka":       {Key: "kafka", Title: "Kafka"},
-	"store":       {Key: "store", Title: "Ledger"},
-	"merge":       {Key: "merge", Title: "Merging"},
-	"dedupe":      {Key: "dedupe", Title: "Deduplication"},
-	"rates":       {Key: "rates", Title: "Rates"},
-	"providers":   {Key: "providers", Title: "Providers"},
-	"tenants_dir": {Key: "providers", Title: "Providers"},
-	"admin":       {Key: "admin", Title: "Admin"},
-	"log":         {Key: "log", Title: "Log"},
+	"kafka":        {Key: "kafka", Title: "Kafka"},
+	"store":        {Key: "store", Title: "Ledger"},
+	"merge":        {Key: "merge", Title: "Merging"},
+	"dedupe":       {Key: "dedupe", Title: "Deduplication"},
+	"rates":        {Key: "rates", Title: "Rates"},
+	"breaker":      {Key: "breaker", Title: "Breaker of a provider"},
+	"guard":        {Key: "guard", Title: "Guard of a credential"},
+	"dead_letters": {Key: "dead_letters", Title: "Bad records"},
+	"providers":    {Key: "providers", Title: "Providers"},
+	"tenants":      {Key: "tenants", Title: "Tenants"},
+	"admin":        {Key: "admin", Title: "Admin"},
+	"log":          {Key: "log", Title: "Log"},
 }
 
 // groupOf is the heading of a flag; what is not a setting has none.
 func groupOf(_ kong.Visitable, flag *kong.Flag) *kong.Group {
-	if group, ok := groups[firstPart(flag.Name)]; ok {
+	part := firstPart(flag.Name)
+	if group, ok := groups[part]; ok && part != flag.Name { // --tenants of a trial is no setting
 		return &group
 	}
 	return nil

@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"flag"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -31,15 +33,15 @@ func pushd(env map[string]string, args ...string) outcome {
 	return outcome{code, stdout.String(), stderr.String()}
 }
 
-// parse runs "pushd config" and returns the configuration that was in force.
-func parse(t *testing.T, env map[string]string, args ...string) *configCmd {
+// parse reads the command line of "pushd config show" and returns the configuration that was in force.
+func parse(t *testing.T, env map[string]string, args ...string) *configShowCmd {
 	t.Helper()
 	p := &process{stdout: &bytes.Buffer{}, stderr: &bytes.Buffer{}, getenv: func(name string) (string, bool) { value, ok := env[name]; return value, ok }}
-	command, err := newParser(&commands{}, p, func(int) {}).Parse(append([]string{"config"}, args...))
+	command, err := newParser(&commands{}, p, func(int) {}).Parse(append([]string{"config", "show"}, args...))
 	if err != nil {
-		t.Fatalf("pushd config %s: %v", strings.Join(args, " "), err)
+		t.Fatalf("pushd config show %s: %v", strings.Join(args, " "), err)
 	}
-	return command.Selected().Target.Addr().Interface().(*configCmd)
+	return command.Selected().Target.Addr().Interface().(*configShowCmd)
 }
 
 // file writes a configuration file.
@@ -61,7 +63,7 @@ func TestEveryFaultOfAFileIsToldAtOnceWithItsLine(t *testing.T) {
 	for _, path := range files {
 		t.Run(filepath.Base(path), func(t *testing.T) {
 			t.Parallel()
-			got := pushd(nil, "config", "--config", path)
+			got := pushd(nil, "config", "show", "--config", path)
 			if got.code != exitUsage {
 				t.Errorf("exit code %d, want %d", got.code, exitUsage)
 			}
@@ -93,7 +95,7 @@ func golden(t *testing.T, path, got string) {
 func TestNoFaultRepeatsASecret(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"unknown_settings", "inline_key"} {
-		got := pushd(nil, "config", "--config", "testdata/faulty/"+name+".yaml")
+		got := pushd(nil, "config", "show", "--config", "testdata/faulty/"+name+".yaml")
 		for _, secret := range []string{"hunter2", "MIGTAgEA", "BEGIN"} {
 			if strings.Contains(got.stderr, secret) {
 				t.Errorf("%s: %q is in the output:\n%s", name, secret, got.stderr)
@@ -159,9 +161,9 @@ func TestListsAreReadFromAllSources(t *testing.T) {
 
 func TestAnEmptyFileOrSectionIsTheDefaults(t *testing.T) {
 	t.Parallel()
-	want := pushd(nil, "config").stdout
+	want := pushd(nil, "config", "show").stdout
 	for _, content := range []string{"", "# nothing\n", "---\n", "merge:\n  # interval: 1m\nlog:\n"} {
-		if got := pushd(nil, "config", "-c", file(t, content)); got.code != exitOK || got.stdout != want {
+		if got := pushd(nil, "config", "show", "-c", file(t, content)); got.code != exitOK || got.stdout != want {
 			t.Errorf("%q: exit code %d, %s%s", content, got.code, got.stderr, got.stdout)
 		}
 	}
@@ -184,13 +186,13 @@ func TestTheLedgerKeepsAsLongAsTheEngineAsks(t *testing.T) {
 func TestAFaultNamesThePlaceThatTheValueCameFrom(t *testing.T) {
 	t.Parallel()
 	config := file(t, "log:\n  level: info\n\nmerge:\n  interval: 30h\n")
-	got := pushd(map[string]string{"PUSHD_DEDUPE_WINDOW": "48h", "PUSHD_RATES_FCM": "fast"}, "config", "-c", config, "--rates.apns=-5")
+	got := pushd(map[string]string{"PUSHD_DEDUPE_WINDOW": "48h", "PUSHD_RATES_FCM": "fast"}, "config", "show", "-c", config, "--rates.apns=-5")
 	want := []string{
 		config + ":5: merge.interval: 30h",
 		"PUSHD_RATES_FCM: rates.fcm: \"fast\" is not a number",
 		"PUSHD_DEDUPE_WINDOW: dedupe.window: 48h",
 		"command line: rates.apns: -5",
-		"pushd: nothing was started: 4 faults in the configuration",
+		"pushd: 4 faults in the configuration",
 	}
 	lines := strings.Split(strings.TrimSpace(got.stderr), "\n")
 	if got.code != exitUsage || len(lines) != len(want) {
@@ -205,19 +207,19 @@ func TestAFaultNamesThePlaceThatTheValueCameFrom(t *testing.T) {
 
 func TestTheConfigurationInForceCanBeReadAgain(t *testing.T) {
 	t.Parallel()
-	first := pushd(nil, "config", "--kafka.brokers=a:1,b:2", "--merge.rewake=1m,2m", "--rates.fcm=0.5", "--tenants_dir=null", "--kafka.client_id=yes")
+	first := pushd(nil, "config", "show", "--kafka.brokers=a:1,b:2", "--merge.rewake=1m,2m", "--rates.fcm=0.5", "--tenants.dir=null", "--kafka.client_id=yes")
 	if first.code != exitOK {
 		t.Fatal(first.stderr)
 	}
-	second := pushd(nil, "config", "-c", file(t, first.stdout))
+	second := pushd(nil, "config", "show", "-c", file(t, first.stdout))
 	if second.code != exitOK {
 		t.Fatal(second.stderr)
 	}
 	if a, b := withoutComments(first.stdout), withoutComments(second.stdout); a != b {
 		t.Errorf("first:\n%s\nsecond:\n%s", a, b)
 	}
-	if !strings.Contains(second.stdout, `tenants_dir: "null" # `) {
-		t.Errorf("the origin of tenants_dir is not told:\n%s", second.stdout)
+	if !strings.Contains(second.stdout, `  dir: "null" # `) {
+		t.Errorf("the origin of tenants.dir is not told:\n%s", second.stdout)
 	}
 }
 
@@ -239,14 +241,18 @@ func TestExitCodesSayWhoseFaultItWas(t *testing.T) {
 		says string
 	}{
 		{"help", []string{"--help"}, exitOK, "Usage: pushd"},
-		{"help of a command", []string{"config", "--help"}, exitOK, "--merge.interval=30s"},
+		{"help of a command", []string{"config", "show", "--help"}, exitOK, "--merge.interval=30s"},
 		{"no command", nil, exitUsage, "expected one of"},
 		{"unknown command", []string{"rum"}, exitUsage, "unexpected argument rum"},
-		{"unknown flag", []string{"config", "--merge.intervall=1s"}, exitUsage, `did you mean "--merge.interval"?`},
-		{"bad flag", []string{"config", "--merge.interval=1"}, exitUsage, "write a number with its unit"},
-		{"bad choice", []string{"config", "--log.level=loud"}, exitUsage, "--log.level must be one of"},
-		{"key as a flag", []string{"config", "--tenants_dir=-----BEGIN PRIVATE KEY-----"}, exitUsage, "put it into a file"},
-		{"no such file", []string{"config", "-c", "testdata/none.yaml"}, exitUsage, "testdata/none.yaml"},
+		{"unknown flag", []string{"config", "show", "--merge.intervall=1s"}, exitUsage, `did you mean "--merge.interval"?`},
+		{"bad flag", []string{"config", "show", "--merge.interval=1"}, exitUsage, "write a number with its unit"},
+		{"bad choice", []string{"config", "show", "--log.level=loud"}, exitUsage, `command line: log.level: "loud" is not one of debug, info, warn, error`},
+		{"bad topic", []string{"config", "show", "--kafka.dead_topic=a b/c"}, exitUsage, `command line: kafka.dead_topic: "a b/c" is no name of a topic`},
+		{"key as a flag", []string{"config", "show", "--tenants.dir=-----BEGIN PRIVATE KEY-----"}, exitUsage, "put it into a file"},
+		{"no such file", []string{"config", "show", "-c", "testdata/none.yaml"}, exitUsage, "testdata/none.yaml: there is no such file; name the configuration with --config FILE or PUSHD_CONFIG\n"},
+		{"no file", []string{"config", "show", "-c", "testdata"}, exitUsage, "testdata: cannot be read: is a directory; --config"},
+		{"a command that starts nothing", []string{"dead", "list", "-c", "testdata/none.yaml"}, exitUsage, "\npushd: 1 fault in the configuration\n"},
+		{"a command that starts something", []string{"run", "-c", "testdata/none.yaml"}, exitUsage, "\npushd: nothing was started: 1 fault in the configuration\n"},
 		{"version", []string{"version"}, exitOK, "pushd "},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -265,7 +271,7 @@ func TestExitCodesSayWhoseFaultItWas(t *testing.T) {
 func TestAFileThatIsNoConfigurationIsNotReadWhole(t *testing.T) {
 	t.Parallel()
 	path := file(t, strings.Repeat("# filler\n", maxConfigFile/9+1))
-	if got := pushd(nil, "config", "-c", path); got.code != exitUsage || !strings.Contains(got.stderr, "larger than 1 MiB") {
+	if got := pushd(nil, "config", "show", "-c", path); got.code != exitUsage || !strings.Contains(got.stderr, "larger than 1 MiB") {
 		t.Errorf("exit code %d: %s", got.code, got.stderr)
 	}
 }
@@ -294,4 +300,42 @@ func FuzzConfigFileNeverPanics(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestConfigShowTellsTheOriginOfEachValue(t *testing.T) {
+	t.Parallel()
+	config := file(t, "merge:\n  interval: 2m\n  rewake: [1m, 2h]\nrates: {fcm: 0.5}\n")
+	env := map[string]string{"PUSHD_KAFKA_CREATE_TOPICS": "true"}
+	args := []string{"config", "show", "-c", config, "--log.level=debug"}
+	got := pushd(env, append(args, "--json")...)
+	if got.code != exitOK {
+		t.Fatal(got.stderr)
+	}
+	var shown map[string]shownSetting
+	if err := json.Unmarshal([]byte(got.stdout), &shown); err != nil {
+		t.Fatal(err)
+	}
+	if len(shown) != len(newCatalogue().order) {
+		t.Errorf("%d settings are shown of %d", len(shown), len(newCatalogue().order))
+	}
+	text := pushd(env, args...).stdout
+	for key, want := range map[string]struct {
+		value  any
+		yaml   string
+		origin string
+	}{
+		"merge.interval":      {"2m", "interval: 2m", config + ":2"},
+		"merge.rewake":        {[]any{"1m", "2h"}, "rewake: [1m, 2h]", config + ":3"},
+		"rates.fcm":           {0.5, "fcm: 0.5", config + ":4"},
+		"kafka.create_topics": {true, "create_topics: true", "env PUSHD_KAFKA_CREATE_TOPICS"},
+		"log.level":           {"debug", "level: debug", "flag"},
+		"log.format":          {"text", "format: text", "default"},
+	} {
+		if got := shown[key]; !reflect.DeepEqual(got, shownSetting{want.value, want.origin}) {
+			t.Errorf("%s is shown as %+v, want %+v", key, got, want)
+		}
+		if line := want.yaml + " # " + want.origin + "\n"; !strings.Contains(text, line) {
+			t.Errorf("no line is %s in\n%s", line, text)
+		}
+	}
 }

@@ -1,19 +1,34 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"reflect"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 )
 
-// configCmd is "pushd config": what is in force, as a configuration file, each line with where it comes from. Its exit
-// code says whether "pushd run" would take the configuration.
+// configCmd is "pushd config": what there is to know of the configuration.
 type configCmd struct {
-	Settings
+	Show   configShowCmd   `cmd:"" help:"Show what is in force, and where each setting comes from."`
+	Schema configSchemaCmd `cmd:"" help:"Print the JSON Schema of a file, for editors."`
 }
 
-func (c *configCmd) Run(p *process) error {
+// configShowCmd is "pushd config show": what is in force, as a configuration file, each line with where it comes from. Its
+// exit code says whether "pushd run" would take the configuration. There is nothing in it to be hidden: secrets are never
+// settings, and what looks like one is refused.
+type configShowCmd struct {
+	Settings
+	JSON bool `name:"json" help:"Print the settings as one JSON object, by key."`
+}
+
+func (c *configShowCmd) Run(p *process) error {
+	if c.JSON {
+		encoder := json.NewEncoder(p.stdout)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(c.settings())
+	}
 	encoder := yaml.NewEncoder(p.stdout)
 	encoder.SetIndent(2)
 	if err := encoder.Encode(c.document()); err != nil {
@@ -22,15 +37,44 @@ func (c *configCmd) Run(p *process) error {
 	return encoder.Close()
 }
 
+// shownSetting is the value of a setting as a file would have it, and where it comes from.
+type shownSetting struct {
+	Value  any    `json:"value"`
+	Origin string `json:"origin"`
+}
+
+func (c *configShowCmd) settings() map[string]shownSetting {
+	shown := map[string]shownSetting{}
+	for key, value := range settingValues(&c.Config) {
+		shown[key] = shownSetting{plain(value), c.origin(key)}
+	}
+	return shown
+}
+
+// plain is a value as JSON has it: durations are text there.
+func plain(value reflect.Value) any {
+	switch {
+	case value.Type() == reflect.TypeFor[time.Duration]():
+		return written(value)
+	case value.Kind() == reflect.Slice:
+		list := make([]any, value.Len())
+		for i := range list {
+			list[i] = plain(value.Index(i))
+		}
+		return list
+	}
+	return value.Interface()
+}
+
 // document is the configuration as YAML, in the order of Config.
-func (c *configCmd) document() *yaml.Node {
+func (c *configShowCmd) document() *yaml.Node {
 	root := &yaml.Node{Kind: yaml.MappingNode}
 	sections := map[string]*yaml.Node{"": root}
 	values := settingValues(&c.Config)
 	for _, flag := range c.sources.known.order {
 		section, name := cutLast(flag.Name)
 		value := valueNode(values[flag.Name])
-		value.LineComment = c.originComment(flag.Name)
+		value.LineComment = c.origin(flag.Name)
 		within(sections, section).Content = append(sections[section].Content, &yaml.Node{Kind: yaml.ScalarNode, Value: name}, value)
 	}
 	return root
@@ -65,13 +109,16 @@ func within(sections map[string]*yaml.Node, key string) *yaml.Node {
 	return node
 }
 
-func (c *configCmd) originComment(key string) string {
-	where, line := c.sources.origin(key)
-	switch {
+// origin names where a value comes from: a file and its line, the environment, a flag, or nowhere.
+func (c *configShowCmd) origin(key string) string {
+	switch where, line := c.sources.origin(key); {
 	case where == "":
 		return "default"
+	case where == commandLine:
+		return "flag"
 	case line > 0:
 		return fmt.Sprintf("%s:%d", where, line)
+	default:
+		return "env " + where
 	}
-	return where
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"regexp"
 	"strconv"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/alecthomas/kong"
 	"go.yaml.in/yaml/v3"
+
+	"pushd/providers/spelling"
 )
 
 // maxConfigFile bounds what is read as a configuration file: a wrong path must not fill the memory.
@@ -24,12 +27,34 @@ type configFile struct {
 	known  *catalogue
 	values map[string]fileValue
 	faults []fault
+	unread bool // it is not settings at all: nobody knows what it would have set
 }
 
 // fileValue is a value as it stands in the file; a list is its elements, joined as on the command line.
 type fileValue struct {
 	text string
 	line int
+}
+
+// openConfigFile reads path; that it cannot be read is a fault like another.
+func openConfigFile(path string, known *catalogue) *configFile {
+	file, err := readConfigFile(path, known)
+	if err != nil {
+		return &configFile{path: path, faults: []fault{{where: path, what: unreadable(path, err)}}, unread: true}
+	}
+	return file
+}
+
+// unreadable is why path cannot be read, without its name, which stands before it.
+func unreadable(path string, err error) string {
+	var cause *fs.PathError
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "there is no such file; name the configuration with --config FILE or PUSHD_CONFIG"
+	case errors.As(err, &cause):
+		return fmt.Sprintf("cannot be read: %v; --config or PUSHD_CONFIG has to name a file that this user can read", cause.Err)
+	}
+	return strings.TrimPrefix(err.Error(), path+" ")
 }
 
 // readConfigFile reads path. An error means that there is no file to read; what is wrong in it are its faults.
@@ -66,6 +91,7 @@ func parseConfigFile(path string, content []byte, known *catalogue) *configFile 
 		return file
 	}
 	if root.Kind != yaml.MappingNode {
+		file.unread = true
 		file.fault(root, "", "a configuration is settings, such as \"log:\" and below it \"level: info\"")
 		return file
 	}
@@ -161,14 +187,14 @@ func (f *configFile) unknown(section string, node *yaml.Node) {
 	name := node.Value
 	key := join(section, name)
 	what := "there is no such setting"
-	switch candidate := nearest(name, f.known.below[section]); {
+	switch suggestion := spelling.DidYouMean(name, f.known.below[section]); {
 	case f.known.byKey[key] != nil: // a dotted name, as the flags have it
 		above, last := cutLast(key)
 		what = fmt.Sprintf("settings are nested in a file: write \"%s:\" and below it \"%s: ...\"", above, last)
-	case candidate != "":
-		what += didYouMean(candidate)
+	case suggestion != "":
+		what += suggestion
 	case f.elsewhere(name) != "":
-		what += didYouMean(f.elsewhere(name))
+		what += fmt.Sprintf(" (did you mean %q?)", f.elsewhere(name))
 	default:
 		what += "; here are: " + strings.Join(f.known.below[section], ", ")
 	}
@@ -201,7 +227,7 @@ func (f *configFile) syntaxFault(err error) {
 		}
 		found.what = "this is not YAML, here or just below: " + m[2]
 	}
-	f.faults = append(f.faults, found)
+	f.faults, f.unread = append(f.faults, found), true
 }
 
 // example is a value that a setting can have.

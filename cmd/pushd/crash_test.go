@@ -8,6 +8,7 @@ import (
 
 	"pushd/loadtest/management"
 	"pushd/loadtest/stage"
+	"pushd/providers/simulator"
 	"pushd/queue/embedded"
 	"pushd/queue/event"
 )
@@ -38,13 +39,23 @@ func TestACrashUnderLoadLosesNothingAndRepeatsWhatWasNotFlushed(t *testing.T) {
 		bound = int(rate * (answersAfter + flushes + writes + 50*time.Millisecond) / time.Second)
 	)
 	p := embeddedPlay(t, 5000, 2)
+	refused := withDevices(p.load)[0]
+	if _, err := p.stage.Renew(refused, simulator.PushOptions{Environment: simulator.Sandbox}); err != nil {
+		t.Fatal(err)
+	}
 	daemon := p.daemon("daemon", "--rates.total=500")
+	held := func() bool { return daemon.metric(t, "pushd_holds") > 0 }
 	p.publish(p.load.Records, 0)
 	for i := range crashes {
 		p.accepted((i + 1) * 500)
+		p.eventually("wakes are held", held)
 		daemon.kill()
 		t.Logf("crash after %d pushes, with %d events pending", p.stage.Accepted(), p.pending())
 		daemon = p.daemon("daemon", "--rates.total=500")
+	}
+	p.eventually("wakes are held again", held)
+	if _, err := p.stage.Renew(refused, simulator.PushOptions{}); err != nil {
+		t.Fatal(err)
 	}
 	p.settled(len(p.load.Records))
 	p.balanced(daemon)
@@ -62,7 +73,7 @@ func TestADaemonThatStartsBeforeItsBrokerWaitsForIt(t *testing.T) {
 	}
 	cfg.Listen = there.Addr()
 	there.Close()
-	p.interval, p.session, p.group = time.Second, time.Second, "pushd"
+	p.interval, p.session, p.group = time.Second, memberSession, "pushd"
 	p.brokers = cfg.Listen
 	p.server = &management.Server{Topic: event.CheckinTopic, Feedback: event.FeedbackTopic, Dead: event.DeadTopic}
 

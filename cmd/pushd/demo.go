@@ -13,8 +13,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
-
 	"pushd/loadtest/audit"
 	"pushd/loadtest/management"
 	"pushd/loadtest/mixture"
@@ -23,12 +21,12 @@ import (
 
 // demoCmd is "pushd demo": the whole of pushd's work on this machine alone.
 type demoCmd struct {
-	Events  int           `help:"Records to publish." default:"100000" placeholder:"N"`
-	Tenants int           `help:"Tenants to publish them for." default:"50" placeholder:"N"`
+	Events  int           `help:"Records to publish, 5 at least." default:"100000" placeholder:"N"`
+	Tenants int           `help:"Tenants to publish them for, 3 at least." default:"50" placeholder:"N"`
 	Seed    uint64        `help:"The same seed publishes the same mixture; 0 takes one from the clock." default:"0" placeholder:"S"`
 	JSON    bool          `name:"json" help:"Print the result as one JSON object."`
 	Keep    bool          `help:"Keep broker, simulators and daemon running afterwards, and say how to publish by hand."`
-	Within  time.Duration `help:"How long to wait for the last wake after everything was published." default:"90s"`
+	Within  time.Duration `help:"How long to wait for the last wake after everything was published; 1s at least. What is not settled then counts as lost." default:"90s"`
 	Verbose bool          `help:"Show the daemon's log."`
 }
 
@@ -38,8 +36,30 @@ func (demoCmd) Help() string {
 and publishes a realistic mixture: bursts for one device, repeated records, dead tokens, expired events, records that
 nobody can read, and providers that answer 429 and 503, reset streams and close connections.
 
+One tenant is noisy: twice it publishes a fifth of all records at once, more than the limit of pushes to Apple lets
+through. The others, who share that limit with it, do not wait for it. Another begins with a certificate that Apple
+refuses: its wakes are held until the files are replaced half-way, which the daemon notices by itself.
+
 In the end an audit that knows nothing of pushd's counters holds what was published against what the simulators accepted.
 Exit code 1 if a single event was lost.`
+}
+
+// leastEvents is what it takes for each burst of the noisy tenant to have a record.
+const leastEvents = 5
+
+// Validate is for kong: the least that the demo shows takes three tenants, and a record for each burst.
+func (c *demoCmd) Validate() error {
+	var faults []error
+	if c.Events < leastEvents {
+		faults = append(faults, fmt.Errorf("--events=%d: give at least %d, for the noisy tenant publishes two bursts", c.Events, leastEvents))
+	}
+	if c.Tenants < 3 {
+		faults = append(faults, fmt.Errorf("--tenants=%d: give at least 3, for one is noisy and one refused", c.Tenants))
+	}
+	if c.Within < time.Second {
+		faults = append(faults, fmt.Errorf("--within=%v: give at least 1s, for what was published last takes its time too", c.Within))
+	}
+	return errors.Join(faults...)
 }
 
 // demoInterval is merge.interval in the demo: short, so that trailing wakes do not keep people waiting.
@@ -57,7 +77,7 @@ func (c *demoCmd) Run(p *process) (err error) {
 		return fmt.Errorf("make a directory for the demo: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	d := &demo{cmd: c, dir: dir, out: p.stdout, err: p.stderr, load: mixture.New(mixture.Config{Events: c.Events, Tenants: c.Tenants, Seed: c.Seed}), audit: audit.New()}
+	d := &demo{cmd: c, dir: dir, out: p.stdout, err: p.stderr, load: mixture.New(c.mixture()), audit: audit.New()}
 	if err := d.setUp(); err != nil {
 		return err
 	}
@@ -76,6 +96,11 @@ func (c *demoCmd) Run(p *process) (err error) {
 	return result.fault()
 }
 
+// mixture is what the demo publishes.
+func (c *demoCmd) mixture() mixture.Config {
+	return mixture.Config{Events: c.Events, Tenants: c.Tenants, Seed: c.Seed, Noise: noise}
+}
+
 // demo is one performance.
 type demo struct {
 	cmd    *demoCmd
@@ -88,6 +113,7 @@ type demo struct {
 	server *management.Server
 	cfg    Config
 	daemon daemon
+	hold   hold
 }
 
 // daemon is the daemon in this process: the same code as "pushd run".
@@ -102,7 +128,11 @@ func (d *demo) setUp() (err error) {
 	if d.stage, err = stage.Build(d.dir, d.load, 5*time.Millisecond); err != nil {
 		return fmt.Errorf("set up the simulators: %w", err)
 	}
+	if err := d.spoil(); err != nil {
+		return errors.Join(err, d.stage.Close())
+	}
 	d.cfg = stagedConfig(d.dir, d.stage)
+	d.cfg.Engine.Rates.APNs = d.cmd.limit()
 	d.server = &management.Server{
 		Broker: d.stage.Broker.Addr(), Topic: d.cfg.Kafka.Topic, Feedback: d.cfg.Feedback.Topic, Dead: d.cfg.Feedback.Dead, Audit: d.audit,
 	}
@@ -113,7 +143,7 @@ func (d *demo) setUp() (err error) {
 	ctx, tell := context.WithCancel(context.Background())
 	d.daemon = daemon{tell: tell, ended: make(chan error, 1)}
 	runs := make(chan serving, 1)
-	go func() { d.daemon.ended <- serve(ctx, &d.cfg, log, func(s serving) { runs <- s }) }()
+	go func() { d.daemon.ended <- serve(ctx, &d.cfg, reloading{}, log, func(s serving) { runs <- s }) }()
 	select {
 	case d.daemon.serving = <-runs:
 		return nil
@@ -128,9 +158,10 @@ func (d *demo) setUp() (err error) {
 func stagedConfig(dir string, s *stage.Stage) Config {
 	cfg := DefaultConfig()
 	cfg.Kafka.Brokers = []string{s.Broker.Addr()}
-	cfg.TenantsDir = s.TenantsDir
+	cfg.Tenants.Dir = s.TenantsDir
 	cfg.Store.Dir = filepath.Join(dir, "ledger")
 	cfg.Engine.Merge.Interval = demoInterval
+	cfg.Engine.Guard.Patience = demoInterval // a tenant has few devices here
 	cfg.APNs.Host, cfg.APNs.Port, cfg.APNs.Connection.RootCA = s.APNs.Host(), s.APNs.Port(), s.CAFile
 	cfg.APNs.Retry.ServerError, cfg.APNs.Retry.Device = time.Second, time.Second
 	cfg.FCM.Endpoint, cfg.FCM.Connection.RootCA = s.FCM.URL()+"/v1", s.CAFile
@@ -152,9 +183,9 @@ func (d *demo) play(ctx context.Context) (*demoResult, error) {
 	defer stopListening()
 	heard := make(chan error, 1)
 	go func() { heard <- d.server.Listen(listening) }()
-	bar := d.progress()
+	progress := d.progress()
 	published := make(chan error, 1)
-	go func() { published <- d.server.Publish(ctx, d.load.Records, 0) }()
+	go func() { published <- d.publish(ctx) }()
 
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
@@ -180,7 +211,7 @@ func (d *demo) play(ctx context.Context) (*demoResult, error) {
 		case <-tick.C:
 			pending := d.audit.Pending(d.stage.Receipts)
 			done := d.audit.Published() - pending
-			bar.Set(done)
+			progress.set(done, time.Now())
 			if published != nil || pending > 0 {
 				continue
 			}
@@ -188,11 +219,11 @@ func (d *demo) play(ctx context.Context) (*demoResult, error) {
 			if !d.quiet(ctx) {
 				return nil, errors.New("interrupted")
 			}
-			bar.Finish()
-			return d.judge()
+			progress.end()
+			return d.judge(false)
 		case <-deadline:
-			bar.Exit()
-			return d.judge()
+			progress.end()
+			return d.judge(true)
 		}
 	}
 }
@@ -210,15 +241,12 @@ func (d *demo) quiet(ctx context.Context) bool {
 	return true
 }
 
-func (d *demo) progress() *progressbar.ProgressBar {
+func (d *demo) progress() *demoProgress {
 	w := d.err
 	if d.cmd.JSON {
 		w = io.Discard
 	}
-	return progressbar.NewOptions(d.cmd.Events,
-		progressbar.OptionSetWriter(w), progressbar.OptionSetDescription("woken"), progressbar.OptionShowCount(),
-		progressbar.OptionShowIts(), progressbar.OptionSetItsString("events"), progressbar.OptionThrottle(100*time.Millisecond),
-		progressbar.OptionClearOnFinish(), progressbar.OptionSetWidth(30))
+	return newDemoProgress(w, d.cmd.Events, onTerminal(w), time.Now())
 }
 
 // say tells people what goes on; machines want the result only.

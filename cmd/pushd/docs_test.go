@@ -42,7 +42,7 @@ A flag goes before the environment, the environment before the file, the file be
 unit (` + "`500ms`, `30s`, `5m`, `24h`" + `), numbers may have ` + "`_`" + ` between digits, lists are YAML lists or text with commas. Relative paths
 begin in the working directory. Secrets are never settings: a setting names the file that holds one.
 
-` + "`pushd config --config pushd.yaml`" + ` tells all faults with file and line, or what is in force and where each value comes from.
+` + "`pushd check-config --config pushd.yaml`" + ` tells all faults with file and line, those of the tenants' files too; ` + "`pushd config show`" + ` what is in force and where each value comes from.
 `)
 	title := ""
 	for _, flag := range known.order {
@@ -64,7 +64,7 @@ begin in the working directory. Secrets are never settings: a setting names the 
 
 func TestTheExampleFileIsTakenAndShowsEverySetting(t *testing.T) {
 	t.Parallel()
-	if got := pushd(nil, "config", "-c", exampleFile); got.code != exitOK {
+	if got := pushd(nil, "config", "show", "-c", exampleFile); got.code != exitOK {
 		t.Fatal(got.stderr)
 	}
 	content, err := os.ReadFile(exampleFile)

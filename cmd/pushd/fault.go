@@ -2,17 +2,25 @@ package main
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
+
+	"pushd/providers"
 )
 
-// fault is one thing that is wrong in the configuration.
+// fault is one thing that is wrong in the configuration or in a tenant's file.
 type fault struct {
-	where string // a file, a variable or the command line; empty where the value is a default
-	line  int    // in the file; 0 elsewhere
-	key   string
-	what  string // what is wrong, and how to mend it
+	where  string // a file, a variable or the command line; empty where the value is a default
+	line   int    // in the file; 0 elsewhere
+	key    string
+	tenant string // whose file it is, where that is known
+	what   string // what is wrong, and how to mend it
+}
+
+func tenantFault(f providers.Fault) fault {
+	return fault{where: f.File, line: f.Line, key: f.Key, tenant: f.Tenant, what: f.What.Error()}
 }
 
 func (f fault) String() string {
@@ -28,11 +36,24 @@ func (f fault) String() string {
 		b.WriteString(f.key + ": ")
 	}
 	b.WriteString(f.what)
-	return b.String()
+	return printable(b.String()) // keys and paths are as somebody wrote them
+}
+
+func (f fault) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		File   string `json:"file,omitempty"`
+		Line   int    `json:"line,omitempty"`
+		Key    string `json:"key,omitempty"`
+		Tenant string `json:"tenant,omitempty"`
+		What   string `json:"what"`
+	}{f.where, f.line, f.key, f.tenant, f.what})
 }
 
 // faultsError is everything that is wrong in the configuration: an operator mends it in one go.
-type faultsError struct{ faults []fault }
+type faultsError struct {
+	faults []fault
+	told   bool // they are printed already
+}
 
 // newFaultsError puts the faults in the order in which they stand in the file; those from elsewhere follow.
 func newFaultsError(faults []fault) *faultsError {
@@ -42,7 +63,7 @@ func newFaultsError(faults []fault) *faultsError {
 		}
 		return cmp.Compare(a.line, b.line)
 	})
-	return &faultsError{faults}
+	return &faultsError{faults: faults}
 }
 
 func (e *faultsError) Error() string {
@@ -67,47 +88,4 @@ func joined(err error) []error {
 		all = append(all, joined(e)...)
 	}
 	return all
-}
-
-// nearest is the known name that was most likely meant, or "".
-func nearest(name string, known []string) string {
-	best, bestDistance := "", max(2, len(name)/3)+1
-	for _, k := range known {
-		d := distance(strings.ToLower(name), strings.ToLower(k))
-		if len(name) >= 3 && (strings.HasPrefix(k, name) || strings.HasPrefix(name, k)) {
-			d = min(d, 2)
-		}
-		if d < bestDistance {
-			best, bestDistance = k, d
-		}
-	}
-	return best
-}
-
-func didYouMean(name string) string {
-	if name == "" {
-		return ""
-	}
-	return fmt.Sprintf(" (did you mean %q?)", name)
-}
-
-// distance is the Levenshtein distance: how many letters must be put in, left out or changed.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }

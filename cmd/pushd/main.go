@@ -28,18 +28,26 @@ const (
 
 // commands is the command line. A command that takes the configuration embeds Settings.
 type commands struct {
-	Run      runCmd      `cmd:"" help:"Run the daemon."`
-	Demo     demoCmd     `cmd:"" help:"Show the whole of it on this machine alone: broker, simulators and daemon in one process."`
-	Simulate simulateCmd `cmd:"" help:"Run simulators of APNs and FCM and a broker, for a trial of \"pushd run\" by hand."`
-	Config   configCmd   `cmd:"" help:"Check the configuration, and show what is in force and where each setting comes from."`
-	Version  versionCmd  `cmd:"" help:"Show the version."`
+	Run        runCmd         `cmd:"" help:"Run the daemon."`
+	Demo       demoCmd        `cmd:"" help:"Show the whole of it on this machine alone: broker, simulators and daemon in one process."`
+	Simulate   simulateCmd    `cmd:"" help:"Run simulators of APNs and FCM and a broker, for a trial of \"pushd run\" by hand."`
+	Check      checkConfigCmd `cmd:"" name:"check-config" help:"Tell all that is wrong with the configuration and the tenants' files, before anything starts."`
+	Config     configCmd      `cmd:"" help:"Show the configuration in force, or the JSON Schema of its file."`
+	Dead       deadCmd        `cmd:"" help:"Look at dead letters, replay or drop them."`
+	Guard      guardCmd       `cmd:"" help:"List and release the guards of a running daemon, which hold back dead tokens."`
+	Partitions partitionsCmd  `cmd:"" help:"List the partitions that a running daemon stopped for bad records, and let them go on."`
+	Version    versionCmd     `cmd:"" help:"Show the version."`
 }
 
 // process is what a command gets from the world it runs in.
 type process struct {
+	args   []string // of the command line, without the program's name
 	stdout io.Writer
 	stderr io.Writer
 	getenv func(string) (string, bool) // as os.LookupEnv
+
+	starts     bool    // the command starts something, if nothing is wrong
+	flagFaults []fault // of the settings on the command line that was parsed last
 }
 
 // usageError is a fault of whoever called pushd: it ends with exit code 2.
@@ -52,20 +60,42 @@ func run(args []string, stdout, stderr io.Writer) int {
 }
 
 func runIn(p *process, args []string) int {
+	p.args = args
 	helped := false // --help was printed; kong goes on after it, and whatever it says then does not matter
 	command, err := newParser(&commands{}, p, func(int) { helped = true }).Parse(args)
+	p.starts = isToStart(command, err)
+	check := checking(err)
 	switch {
 	case helped:
 		return exitOK
+	case check != nil:
+		return complain(p, check.Run(p))
 	case err != nil:
 		return complain(p, usageError{err})
 	}
 	return complain(p, command.Run())
 }
 
+// isToStart says whether a command starts something: of the others nobody asks whether they did.
+func isToStart(command *kong.Context, err error) bool {
+	var parse *kong.ParseError
+	if errors.As(err, &parse) {
+		command = parse.Context
+	}
+	if command == nil || command.Selected() == nil {
+		return false
+	}
+	switch command.Selected().Target.Interface().(type) {
+	case runCmd, demoCmd, simulateCmd:
+		return true
+	}
+	return false
+}
+
 // newParser builds the command line of a struct of commands. exit is called once --help was printed.
 func newParser(commands any, p *process, exit func(int)) *kong.Kong {
-	options := append(mappers(),
+	p.flagFaults = nil
+	options := append(lenientMappers(func(f fault) { p.flagFaults = append(p.flagFaults, f) }),
 		kong.Name("pushd"),
 		kong.Description("Wakes devices through APNs and FCM for the check-in events of a Kafka topic. At least once, merged, paced."),
 		kong.Writers(p.stdout, p.stderr),
@@ -84,8 +114,14 @@ func complain(p *process, err error) int {
 	}
 	var faulty *faultsError
 	if errors.As(err, &faulty) {
-		fmt.Fprintln(p.stderr, faulty.Error())
-		fmt.Fprintf(p.stderr, "pushd: nothing was started: %s\n", plural(len(faulty.faults), "fault in the configuration", "faults in the configuration"))
+		if !faulty.told {
+			fmt.Fprintln(p.stderr, faulty.Error())
+		}
+		count := plural(len(faulty.faults), "fault in the configuration", "faults in the configuration")
+		if p.starts {
+			count = "nothing was started: " + count
+		}
+		fmt.Fprintln(p.stderr, "pushd: "+count)
 		return exitUsage
 	}
 	fmt.Fprintf(p.stderr, "pushd: %v\n", err)

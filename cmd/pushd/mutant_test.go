@@ -22,11 +22,11 @@ func TestTheDemoCatchesALostWake(t *testing.T) {
 		t.Skip("builds a pushd")
 	}
 	const seed, events = 1, 2000
-	victim := onePushOnly(t, mixture.New(mixture.Config{Events: events, Tenants: 50, Seed: seed}))
+	victim := onePushOnly(t, mixture.New((&demoCmd{Events: events, Tenants: 50, Seed: seed}).mixture()))
 	pushd := buildMutant(t, "../../dispatcher/lane.go",
-		"\t\tdefault:\n\t\t\tpushes = append(",
+		"\t\tdefault:\n\t\t\tl.credit[class]--\n",
 		"\t\tcase w.name == "+fmt.Sprintf("%q", victim)+":\n\t\t\town = append(own, providers.Result{Ref: w, Outcome: providers.Accepted})\n"+
-			"\t\tdefault:\n\t\t\tpushes = append(")
+			"\t\tdefault:\n\t\t\tl.credit[class]--\n")
 	demo := exec.Command(pushd, "demo", "--json", "--within=3s", fmt.Sprint("--seed=", seed), fmt.Sprint("--events=", events))
 	var stdout, stderr bytes.Buffer
 	demo.Stdout, demo.Stderr = &stdout, &stderr

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,6 +22,9 @@ const (
 	answersAfter = 20 * time.Millisecond
 	// flushes is how often the engine writes its ledger (dispatcher.flushEvery).
 	flushes = 200 * time.Millisecond
+	// memberSession is short, so that a killed daemon's partitions are soon free, and not so short that a busy machine
+	// takes a daemon for dead.
+	memberSession = 3 * time.Second
 	// writes is what a write of the ledger may take on a busy machine.
 	writes = 200 * time.Millisecond
 )
@@ -41,13 +46,19 @@ type play struct {
 // embeddedPlay is a play with an embedded broker.
 func embeddedPlay(t *testing.T, events int, seed uint64) *play {
 	t.Helper()
-	p := newPlay(t, newLoad(events, seed))
+	return playOf(t, newLoad(events, seed))
+}
+
+// playOf is a play of a load with an embedded broker.
+func playOf(t *testing.T, load *mixture.Mixture) *play {
+	t.Helper()
+	p := newPlay(t, load)
 	broker, err := embedded.Start(stage.BrokerConfig(p.dir))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(broker.Close)
-	p.interval, p.session, p.group = time.Second, time.Second, "pushd"
+	p.interval, p.session, p.group = time.Second, memberSession, "pushd"
 	p.server = &management.Server{Topic: event.CheckinTopic, Feedback: event.FeedbackTopic, Dead: event.DeadTopic}
 	p.open(broker.Addr())
 	return p
@@ -106,15 +117,19 @@ func (p *play) daemon(name string, args ...string) *child {
 		"--kafka.topic=" + p.server.Topic, "--kafka.feedback_topic=" + p.server.Feedback, "--kafka.dead_topic=" + p.server.Dead,
 		"--kafka.group=" + p.group, fmt.Sprint("--kafka.member.session=", p.session), fmt.Sprint("--kafka.member.heartbeat=", p.session/4),
 		fmt.Sprint("--kafka.revoke_drain=", p.session/2), fmt.Sprint("--merge.interval=", p.interval),
-		"--tenants_dir=" + p.stage.TenantsDir, "--store.dir=" + filepath.Join(p.dir, "ledger-"+name),
+		"--tenants.dir=" + p.stage.TenantsDir, "--store.dir=" + p.ledger(name),
 		"--providers.apns.host=" + apns.Host(), fmt.Sprint("--providers.apns.port=", apns.Port()), "--providers.apns.root_ca=" + p.stage.CAFile,
 		"--providers.apns.retry.server_error=1s", "--providers.apns.retry.device=1s",
 		"--providers.fcm.endpoint=" + fcm.URL() + "/v1", "--providers.fcm.root_ca=" + p.stage.CAFile,
 		"--providers.fcm.retry.unavailable=1s", "--providers.fcm.retry.quota=1s",
+		"--guard.patience=2s",
 	}, args...)...)
 	p.daemons = append(p.daemons, c)
 	return c
 }
+
+// ledger is the directory of a daemon's ledger.
+func (p *play) ledger(name string) string { return filepath.Join(p.dir, "ledger-"+name) }
 
 // eventually waits until something has happened; no daemon may end meanwhile by itself.
 func (p *play) eventually(what string, happened func() bool) {
@@ -161,12 +176,24 @@ func (p *play) judge(extra int) {
 	p.t.Helper()
 	v := p.server.Audit.Check(p.stage.Receipts, p.interval)
 	if len(v.Lost) > 0 {
-		p.t.Errorf("lost %d of %d events, the first: %s", len(v.Lost), v.Published, v.Lost[0])
+		p.t.Errorf("lost %d of %d events: %s", len(v.Lost), v.Published, p.describe(v.Lost))
 	}
 	if v.Extra > extra {
 		p.t.Errorf("%d pushes too many, at most %d are accounted for", v.Extra, extra)
 	}
 	p.t.Logf("%d events, %d pushes accepted, %d lost, %d too many (at most %d)", v.Published, p.stage.Accepted(), len(v.Lost), v.Extra, extra)
+}
+
+// describe says of some events what was wanted.
+func (p *play) describe(ids []string) string {
+	const most = 10
+	var all []string
+	for i := range p.load.Records {
+		if r := &p.load.Records[i]; len(all) < most && slices.Contains(ids, r.ID) && r.Want != mixture.Duplicate {
+			all = append(all, fmt.Sprintf("%s of %s wants %v", r.ID, r.Device, r.Want))
+		}
+	}
+	return strings.Join(all, ", ")
 }
 
 // balanced checks a daemon's own account.

@@ -109,6 +109,14 @@ func (c *child) tell(how syscall.Signal) {
 	_ = c.cmd.Process.Signal(how) // where it is gone already there is nothing to tell
 }
 
+// hangUp tells the process to read its files again.
+func (c *child) hangUp(t *testing.T) {
+	t.Helper()
+	if err := c.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // fell says whether the process ended without being told.
 func (c *child) fell() bool {
 	c.mu.Lock()
@@ -219,8 +227,8 @@ func TestADaemonOfAFaultyConfigurationIsNotStarted(t *testing.T) {
 		}
 	}
 	none := t.TempDir()
-	c = startChild(t, "the daemon", "run", "--admin.listen=127.0.0.1:0", "--tenants_dir="+none, "--store.dir="+filepath.Join(none, "ledger"))
-	if code := c.exit(t); code != exitUsage || c.said(fmt.Sprintf("tenants_dir %s", none)) == "" {
+	c = startChild(t, "the daemon", "run", "--admin.listen=127.0.0.1:0", "--tenants.dir="+none, "--store.dir="+filepath.Join(none, "ledger"))
+	if code := c.exit(t); code != exitUsage || c.said(fmt.Sprintf("tenants.dir: %s", none)) == "" {
 		t.Errorf("without tenants: exit code %d, want %d, and the directory's name", code, exitUsage)
 	}
 }

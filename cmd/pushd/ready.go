@@ -25,7 +25,8 @@ const (
 	stopping phase = "stopping"
 )
 
-// readyCheck asks one part. ask answers from memory, at once; the reason matters only where ok is false.
+// readyCheck asks one part. ask answers from memory, at once. The reason says why ok is false; beside a true ok it is a
+// note of what does not stop the work, and is worth a look.
 type readyCheck struct {
 	name string
 	ask  func() (ok bool, reason string)
@@ -69,9 +70,6 @@ func (r *readiness) now() readyAnswer {
 	}
 	for _, check := range r.checks {
 		ok, reason := check.ask()
-		if ok {
-			reason = ""
-		}
 		answer.Ready = answer.Ready && ok
 		answer.Checks = append(answer.Checks, checkState{check.name, ok, reason})
 	}

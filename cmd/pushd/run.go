@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"os/signal"
 	"syscall"
 	"time"
@@ -17,7 +18,7 @@ type runCmd struct {
 	Settings
 }
 
-// Run serves until SIGINT or SIGTERM. A second signal ends the process at once, as it would without pushd's doing:
+// Run serves until SIGINT or SIGTERM, and reads its files again at each SIGHUP. A second signal ends the process at once, as it would without pushd's doing:
 // nothing is lost by that, the events that were not settled are read again.
 func (c *runCmd) Run(p *process) error {
 	log, err := newLogger(c.Log, p.stderr)
@@ -27,7 +28,10 @@ func (c *runCmd) Run(p *process) error {
 	ctx, restore := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer restore()
 	context.AfterFunc(ctx, restore)
-	return serve(ctx, &c.Config, log, func(serving) {})
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	return serve(ctx, &c.Config, reloading{told: hangup, config: p.configAgain}, log, func(serving) {})
 }
 
 // adminStop is how long requests to the admin listener may take when the process ends.
@@ -42,11 +46,16 @@ type serving struct {
 // serve runs the daemon until told ends, or until a part fails. It calls runs once every part runs. It is one straight line on purpose: what stands further
 // up is there before, and stops after, what stands below it. The admin listener comes first and goes last, so that the
 // process can be asked what it is waiting for while it starts and stops.
-func serve(told context.Context, cfg *Config, log *slog.Logger, runs func(serving)) (err error) {
+func serve(told context.Context, cfg *Config, again reloading, log *slog.Logger, runs func(serving)) (err error) {
 	ctx, fail := context.WithCancelCause(told) // a part that ends by itself calls fail
 	defer fail(nil)
 	parts := &stopStack{log: log}
-	defer func() { err = errors.Join(err, parts.stop()) }()
+	defer func() {
+		began := time.Now()
+		if err = errors.Join(err, parts.stop()); err == nil {
+			log.Info("stopped in order", "took", time.Since(began).Round(time.Millisecond))
+		}
+	}()
 
 	b := thisBuild()
 	log.Info("starting", "version", b.Version, "commit", b.Commit, "go", b.Go)
@@ -65,9 +74,15 @@ func serve(told context.Context, cfg *Config, log *slog.Logger, runs func(servin
 		}
 	}()
 
-	if err := startEngine(ctx, cfg, reg, ready, parts, fail, log); err != nil {
+	engine, err := startEngine(ctx, cfg, again, reg, ready, parts, fail, log)
+	if err != nil {
 		return err
 	}
+	control, err := openControl(cfg.Store.Dir, admin, engine, log.With("component", "control"))
+	if err != nil {
+		return err
+	}
+	parts.onStop("control", control.close, time.Second)
 	ready.enter(running)
 	log.Info("running", "admin", admin.addr().String())
 	runs(serving{admin: admin.addr().String(), metrics: reg})

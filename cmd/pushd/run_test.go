@@ -62,7 +62,7 @@ func TestTheDaemonIsReadyWhileItRunsAndStopsWhenTold(t *testing.T) {
 	log, wait := watchedLog(t)
 	told, tell := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- serve(told, &cfg, log, func(serving) {}) }()
+	go func() { ended <- serve(told, &cfg, reloading{}, log, func(serving) {}) }()
 
 	line := wait("msg=running")
 	address := regexp.MustCompile(`admin=(\S+)`).FindStringSubmatch(line)[1]
@@ -72,6 +72,7 @@ func TestTheDaemonIsReadyWhileItRunsAndStopsWhenTold(t *testing.T) {
 	}
 	tell()
 	wait("msg=stopping")
+	wait(`msg="stopped in order" took=`)
 	if err := <-ended; err != nil {
 		t.Errorf("it ended with %v", err)
 	}
@@ -90,7 +91,7 @@ func TestTheRunCommandStopsOnASignal(t *testing.T) {
 	_, cfg := staged(t)
 	command, err := newParser(&line, p, func(int) {}).Parse([]string{
 		"run", "--admin.listen=127.0.0.1:0", "--log.format=json", "--kafka.brokers=" + cfg.Kafka.Brokers[0],
-		"--tenants_dir=" + cfg.TenantsDir, "--store.dir=" + cfg.Store.Dir,
+		"--tenants.dir=" + cfg.Tenants.Dir, "--store.dir=" + cfg.Store.Dir,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -119,7 +120,13 @@ func TestAStartThatFailsIsAnError(t *testing.T) {
 	defer taken.Close()
 	cfg := DefaultConfig()
 	cfg.Admin.Listen = taken.Addr().String()
-	if err := serve(context.Background(), &cfg, slog.New(slog.DiscardHandler), func(serving) {}); err == nil {
-		t.Error("it started without its admin listener")
+	err = serve(context.Background(), &cfg, reloading{}, slog.New(slog.DiscardHandler), func(serving) {})
+	if err == nil || !strings.Contains(err.Error(), "address already in use; another pushd runs there") || !strings.Contains(err.Error(), "choose another address with --admin.listen") {
+		t.Errorf("without its admin listener: %v", err)
+	}
+	cfg.Admin.Listen, cfg.Tenants.Dir = "127.0.0.1:0", "testdata/none"
+	err = serve(context.Background(), &cfg, reloading{}, slog.New(slog.DiscardHandler), func(serving) {})
+	if want := "tenants.dir: testdata/none: there is no such directory"; err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+		t.Errorf("without its tenants: %v", err)
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -21,9 +22,12 @@ type sources struct {
 	known  *catalogue
 	getenv func(string) (string, bool)
 	file   *configFile // without values where no file was named
-	faults []fault     // of the file and of the environment
+	faults []fault     // what cannot be read of the file, the environment and the flags
 	flags  map[string]bool
 }
+
+// commandLine is where a flag's value comes from.
+const commandLine = "command line"
 
 // BeforeReset is called by kong before it sets the settings: what is no setting has its default too.
 func (s *Settings) BeforeReset() error {
@@ -49,13 +53,9 @@ func (s *Settings) BeforeResolve(ctx *kong.Context, p *process) error {
 		path, _ = p.getenv("PUSHD_CONFIG")
 	}
 	if path != "" {
-		file, err := readConfigFile(path, known)
-		if err != nil {
-			return err
-		}
-		s.sources.file = file
+		s.sources.file = openConfigFile(path, known)
 	}
-	s.sources.faults = append(s.sources.file.faults, s.sources.envFaults()...)
+	s.sources.faults = slices.Concat(s.sources.file.faults, s.sources.envFaults(), p.flagFaults)
 	ctx.AddResolver(s.sources)
 	return nil
 }
@@ -98,16 +98,25 @@ func (s *sources) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, 
 func (s *sources) Validate(*kong.Application) error { return nil }
 
 // Validate is called by kong when all values are set, and before the Validate of the parts, which kong calls too. It
-// returns all faults: of the file, of the environment, and of each part, with the place that the value came from.
+// returns all faults.
 func (s *Settings) Validate() error {
-	faults := s.sources.faults
+	if faults := s.faults(); len(faults) > 0 {
+		return newFaultsError(faults)
+	}
+	return nil
+}
+
+// faults are what cannot be read, and what each part says of the rest, with the place that the value came from.
+func (s *Settings) faults() []fault {
+	faults := slices.Clone(s.sources.faults)
 	for _, err := range joined(s.Config.Validate()) {
-		faults = append(faults, s.sources.place(err))
+		found := s.sources.place(err)
+		standIn := slices.ContainsFunc(s.sources.faults, func(f fault) bool { return f.key == found.key && f.where == commandLine })
+		if !standIn { // which nobody wrote
+			faults = append(faults, found)
+		}
 	}
-	if len(faults) == 0 {
-		return nil
-	}
-	return newFaultsError(faults)
+	return faults
 }
 
 // AfterApply is called by kong at the end.
@@ -130,7 +139,7 @@ func (s *sources) place(err error) fault {
 // default.
 func (s *sources) origin(key string) (where string, line int) {
 	if s.flags[key] {
-		return "command line", 0
+		return commandLine, 0
 	}
 	if _, ok := s.env(key); ok {
 		return envName(key), 0

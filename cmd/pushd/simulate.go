@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"maps"
 	"net"
+	"os"
 	"os/signal"
-	"slices"
-	"sync"
+	"strings"
 	"syscall"
 	"time"
 
@@ -29,7 +27,10 @@ type simulateCmd struct {
 	FCMToken string        `name:"fcm-token" help:"Where the FCM simulator gives out access tokens." default:"127.0.0.1:8444"`
 	Broker   string        `name:"broker" help:"Where the embedded Kafka broker listens; with --no-broker, where your own does." default:"127.0.0.1:9092"`
 	NoBroker bool          `name:"no-broker" help:"Start no Kafka broker."`
+	Tenants  int           `help:"How many tenants there are at least." default:"1" placeholder:"N"`
 	Latency  time.Duration `help:"How long the simulators take for an answer." default:"20ms"`
+	Faults   string        `help:"What goes wrong, and when: a script. It begins once all is started; SIGHUP reads it again and begins anew." placeholder:"FILE"`
+	JSON     bool          `name:"json" help:"Print what happens as JSON, one object per line."`
 }
 
 // Help is shown by "pushd simulate --help".
@@ -43,11 +44,40 @@ is then the real daemon, and whatever is published to pushd.checkin is pushed to
 publish for. Every push that is accepted is a line here, every refusal another, with the provider's own reason. The simulators
 refuse what Apple and Google refuse: a wrong topic, a token that is not hex, a payload that is too large.
 
+With --tenants 1000 there are "acme" and "acme-2" to "acme-1000", each with a certificate and a service account of its own.
+
+With --faults FILE things go wrong as the file says, counted from the start:
+
+` + indented(faultsInBrief) + `
+docs/faults.example.yaml has all there is. A file that no provider could play is refused, with its lines. Change it and
+"kill -HUP" this process, and it is played anew; if there is a fault in it, the old one goes on.
+
 Of tokens only the beginning is shown: whoever has a token and its tenant's credential can push to the device. "push 2" is
-the second for that token since this command was started.
+the second that was accepted for that token since this command was started.
 
 What is in DIR stays there, so the trial can be stopped and gone on with, both sides, and nothing published is lost. Change
 pushd.yaml as you like, but for the addresses: those are this command's flags. Delete DIR to begin anew.`
+}
+
+// faultsInBrief is a script to learn from.
+const faultsInBrief = `faults:
+  - provider: apns             # 20 s of calm, then a fifth of the requests fail for 10 s
+    after: 20s
+    for: 10s
+    share: 0.2                 # of requests; tokens: 0.2 would be of tokens, always the same ones
+    answer: ServiceUnavailable # a reason of the provider; or hang, reset, goaway, close
+  - after: 40s                 # nobody can be reached: connections are cut, new ones refused
+    for: 15s
+    answer: refuse-connections
+  - provider: fcm
+    tenants: [acme]            # this one only; the provider is slow besides
+    answer: QUOTA_EXCEEDED
+    retry_after: 5
+    latency: 300ms
+`
+
+func indented(text string) string {
+	return "  " + strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\n", "\n  ") + "\n"
 }
 
 // Validate is called by kong.
@@ -65,31 +95,49 @@ func (c *simulateCmd) Validate() error {
 			faults = append(faults, fmt.Errorf("--%s: %q can be reached from other machines; the simulators are for this one", listen.flag, listen.address))
 		}
 	}
+	if info, err := os.Stat(c.Dir); err == nil && !info.IsDir() {
+		faults = append(faults, fmt.Errorf("--dir: %s is a file; name a directory, which is made where it is missing", c.Dir))
+	}
 	if c.Latency < 0 || c.Latency > time.Minute {
 		faults = append(faults, fmt.Errorf("--latency: %v is not between 0s and 1m", c.Latency))
+	}
+	if c.Tenants < 1 || c.Tenants > maxTrialTenants {
+		faults = append(faults, fmt.Errorf("--tenants: %d is not between 1 and %d", c.Tenants, maxTrialTenants))
 	}
 	return errors.Join(faults...)
 }
 
-// Run simulates until SIGINT or SIGTERM.
+// Run simulates until SIGINT or SIGTERM. A SIGHUP is about the script; without one it ends the process, as it does when a
+// terminal is closed.
 func (c *simulateCmd) Run(p *process) error {
 	ctx, restore := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer restore()
 	context.AfterFunc(ctx, restore)
-	return c.simulate(ctx, p, func() {})
+	hangup := make(chan os.Signal, 1)
+	if c.Faults != "" {
+		signal.Notify(hangup, syscall.SIGHUP)
+		defer signal.Stop(hangup)
+	}
+	return c.simulate(ctx, p, hangup, func() {})
 }
 
 // lookForRefusals is how often the simulators' accounts are looked at.
 const lookForRefusals = 200 * time.Millisecond
 
-// simulate serves until ctx ends. It calls runs once everything can be used.
-func (c *simulateCmd) simulate(ctx context.Context, p *process, runs func()) (err error) {
-	t := &trial{dir: trialDir(c.Dir), out: p.stdout, told: map[string]uint64{}}
+// simulate serves until ctx ends, and reads the script again when told. It calls runs once everything can be used.
+func (c *simulateCmd) simulate(ctx context.Context, p *process, told <-chan os.Signal, runs func()) (err error) {
+	dir := trialDir(c.Dir)
+	t := &trial{dir: dir, tenants: dir.tenants(c.Tenants), screen: &trialScreen{out: p.stdout, json: c.JSON}, told: map[string]uint64{}}
+	script, err := c.readFaults(t.tenants)
+	if err != nil {
+		return usageError{fmt.Errorf("--faults: %w", err)}
+	}
 	defer func() { err = errors.Join(err, t.stop()) }()
 	if err := t.start(c, slog.New(slog.NewTextHandler(p.stderr, nil))); err != nil {
 		return err
 	}
 	t.introduce()
+	t.play(ctx, script)
 	runs()
 	ticker := time.NewTicker(lookForRefusals)
 	defer ticker.Stop()
@@ -97,7 +145,15 @@ func (c *simulateCmd) simulate(ctx context.Context, p *process, runs func()) (er
 		select {
 		case <-ticker.C:
 			t.tellRefusals()
+		case <-told:
+			if script, err := c.readFaults(t.tenants); err != nil {
+				t.screen.show(trialScriptFaulty{happened("script_faulty"), err.Error()})
+			} else {
+				t.screen.show(trialScriptRead{happened("script_read"), c.Faults})
+				t.play(ctx, script)
+			}
 		case <-ctx.Done():
+			t.faults.end()
 			t.tellRefusals()
 			t.sumUp()
 			return nil
@@ -107,15 +163,15 @@ func (c *simulateCmd) simulate(ctx context.Context, p *process, runs func()) (er
 
 // trial is the simulators and the broker, running.
 type trial struct {
-	dir    trialDir
-	apns   *simulator.APNs
-	fcm    *simulator.FCM
-	broker *embedded.Broker // nil with --no-broker
-	kafka  string           // address of the broker, whoever's it is
-
-	mu   sync.Mutex // guards out: lines come from all connections
-	out  io.Writer
-	told map[string]uint64 // refusals on a line already, by provider and answer
+	dir     trialDir
+	tenants []trialTenant
+	apns    *simulator.APNs
+	fcm     *simulator.FCM
+	broker  *embedded.Broker // nil with --no-broker
+	kafka   string           // address of the broker, whoever's it is
+	faults  trialFaults
+	screen  *trialScreen
+	told    map[string]uint64 // refusals on a line already, by provider and answer
 }
 
 // start starts the simulators and the broker, and writes what is missing in the directory. What was started when it fails
@@ -126,27 +182,29 @@ func (t *trial) start(c *simulateCmd, log *slog.Logger) error {
 		return err
 	}
 	t.apns, err = simulator.StartAPNs(simulator.APNsConfig{
-		Listen: c.APNs, Authority: authority, Latency: c.Latency, StrictStreams: true, Answer: t.accept(providers.APNs),
+		Listen: c.APNs, Authority: authority, Latency: c.Latency, StrictStreams: true,
+		Answer: t.faults.answer(providers.APNs), Conduct: t.faults.conduct(providers.APNs), Accepted: t.tellAccepted(providers.APNs),
 		// APNs itself sends a GOAWAY, in which the reason would not be seen here.
 		BadCertificate: simulator.RefuseByStatus,
 	})
 	if err != nil {
-		return fmt.Errorf("--apns: %w", err)
+		return fmt.Errorf("--apns: %w", elsewhereIfTaken(err, "--apns"))
 	}
 	t.fcm, err = simulator.StartFCM(simulator.FCMConfig{
-		Listen: c.FCM, TokenListen: c.FCMToken, Authority: authority, Latency: c.Latency, Answer: t.accept(providers.FCM),
+		Listen: c.FCM, TokenListen: c.FCMToken, Authority: authority, Latency: c.Latency,
+		Answer: t.faults.answer(providers.FCM), Conduct: t.faults.conduct(providers.FCM), Accepted: t.tellAccepted(providers.FCM),
 	})
 	if err != nil {
-		return fmt.Errorf("--fcm, --fcm-token: %w", err)
+		return fmt.Errorf("--fcm, --fcm-token: %w", elsewhereIfTaken(err, "--fcm or --fcm-token"))
 	}
 	t.kafka = c.Broker
 	if !c.NoBroker {
 		if t.broker, err = t.dir.startBroker(c.Broker, log); err != nil {
-			return fmt.Errorf("--broker: %w", err)
+			return fmt.Errorf("--broker: %w", elsewhereIfTaken(err, "--broker"))
 		}
 		t.kafka = t.broker.Addr()
 	}
-	if err := t.dir.writeTenant(authority, t.fcm); err != nil {
+	if err := t.dir.writeTenants(t.tenants, authority, t.fcm); err != nil {
 		return err
 	}
 	return t.dir.writeConfig(t)
@@ -155,6 +213,7 @@ func (t *trial) start(c *simulateCmd, log *slog.Logger) error {
 // stop stops what start has started.
 func (t *trial) stop() error {
 	var faults []error
+	t.faults.end()
 	if t.broker != nil {
 		t.broker.Close()
 	}
@@ -165,98 +224,6 @@ func (t *trial) stop() error {
 		faults = append(faults, t.fcm.Close())
 	}
 	return errors.Join(faults...)
-}
-
-// accept is the Answer of a simulator: it accepts every valid push, and writes its line.
-func (t *trial) accept(provider string) func(simulator.Request) simulator.Answer {
-	return func(r simulator.Request) simulator.Answer {
-		// Since all are accepted, the attempts before this one were pushes too.
-		t.print("%s  %-4s  accepted  %s  token %s  push %d\n", r.At.Format(clock), provider, r.Topic, beginning(r.Token), r.Attempt+1)
-		return simulator.Answer{}
-	}
-}
-
-const clock = "15:04:05.000"
-
-// beginning is as much of a token as may be shown: enough to tell some apart, and never half of it.
-func beginning(token string) string { return token[:min(8, len(token)/2)] + "…" }
-
-// tellRefusals writes a line for each kind of refusal since the last call.
-func (t *trial) tellRefusals() {
-	for _, s := range t.simulators() {
-		for _, answer := range slices.Sorted(maps.Keys(s.refusals)) {
-			key := s.provider + answer
-			if n := s.refusals[answer] - t.told[key]; n > 0 {
-				t.told[key] += n
-				t.print("%s  %-4s  refused   %s%s\n", time.Now().Format(clock), s.provider, answer, times(n))
-			}
-		}
-	}
-}
-
-func times(n uint64) string {
-	if n == 1 {
-		return ""
-	}
-	return fmt.Sprintf(", %d times", n)
-}
-
-// simulated is what a simulator's account says.
-type simulated struct {
-	provider string
-	accepted uint64
-	refusals map[string]uint64 // by status and reason
-}
-
-func (t *trial) simulators() []simulated {
-	all := []simulated{
-		{provider: providers.APNs, accepted: t.apns.Account().Count(), refusals: t.apns.Account().Answers()},
-		{provider: providers.FCM, accepted: t.fcm.Account().Count(), refusals: t.fcm.Account().Answers()},
-	}
-	for _, s := range all {
-		delete(s.refusals, "200")
-	}
-	return all
-}
-
-// sumUp writes how much there was of each.
-func (t *trial) sumUp() {
-	t.print("\n")
-	for _, s := range t.simulators() {
-		t.print("%-4s  %6d accepted\n", s.provider, s.accepted)
-		for _, answer := range slices.Sorted(maps.Keys(s.refusals)) {
-			t.print("%-4s  %6d refused: %s\n", s.provider, s.refusals[answer], answer)
-		}
-	}
-}
-
-// introduce says what there is, and what to do with it.
-func (t *trial) introduce() {
-	whose := "embedded"
-	if t.broker == nil {
-		whose = "your own"
-	}
-	t.print(`Kafka    %s, %s
-APNs     %s, simulated
-FCM      %s, simulated; access tokens from %s
-tenant   %s: push certificate of %s, Firebase project %s
-
-The daemon, in another terminal:
-  ./pushd run --config %s
-An event, in a third:
-  echo '%s/device-1 {"provider":"apns","token":"aa11bb22cc33dd44","push_magic":"magic-1"}' | \
-    kcat -P -b %s -t %s -K ' ' -X partitioner=murmur2_random
-
-What the simulators accept and refuse comes below. Ctrl-C ends it.
-
-`, t.kafka, whose, t.apns.URL(), t.fcm.URL(), t.fcm.TokenURL(), trialTenant, trialTopic, trialProject,
-		t.dir.path(configName), trialTenant, t.kafka, event.CheckinTopic)
-}
-
-func (t *trial) print(format string, args ...any) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	fmt.Fprintf(t.out, format, args...)
 }
 
 // startBroker starts the broker with its data in the directory.

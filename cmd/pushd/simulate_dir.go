@@ -15,7 +15,7 @@ import (
 //
 //	authority.pem       who signs the simulators' certificates and the tenant's, with its key
 //	ca.pem              the same without its key, which pushd trusts
-//	tenants/acme.yaml   the tenant; beside it acme.pem, its push certificate with the key, and acme.json, its service account
+//	tenants/acme.yaml   a tenant; beside it acme.pem, its push certificate with the key, and acme.json, its service account
 //	pushd.yaml          the configuration of "pushd run"
 //	kafka/  ledger/     what the embedded broker and "pushd run" keep
 //
@@ -23,12 +23,31 @@ import (
 // ledger is the tenant's. Nobody but the owner can read any of it.
 type trialDir string
 
-const (
-	trialTenant  = "acme"
-	trialTopic   = "com.apple.mgmt.External.acme"
-	trialProject = "acme-trial"
-	configName   = "pushd.yaml"
-)
+const configName = "pushd.yaml"
+
+// trialTenant is the name of a tenant, which its files have too.
+type trialTenant string
+
+func (t trialTenant) topic() string   { return "com.apple.mgmt.External." + string(t) }
+func (t trialTenant) project() string { return string(t) + "-trial" }
+
+func (t trialTenant) file(ending string) string { return "tenants/" + string(t) + ending }
+
+// maxTrialTenants is where one connection for each credential of a tenant comes near to what a simulator takes.
+const maxTrialTenants = 10_000
+
+// tenants are the n tenants that are asked for, and those beyond that an earlier run has left.
+func (d trialDir) tenants(n int) []trialTenant {
+	all := []trialTenant{"acme"}
+	for i := 2; i <= maxTrialTenants; i++ {
+		t := trialTenant("acme-" + strconv.Itoa(i))
+		if _, err := os.Stat(d.path(t.file(".yaml"))); i > n && err != nil {
+			break
+		}
+		all = append(all, t)
+	}
+	return all
+}
 
 func (d trialDir) path(name string) string { return filepath.Join(string(d), name) }
 
@@ -77,13 +96,22 @@ func (d trialDir) authority() (*simulator.Authority, error) {
 	return authority, err
 }
 
-// writeTenant writes the tenant with its two credentials, and has fcm know its service account.
-func (d trialDir) writeTenant(authority *simulator.Authority, fcm *simulator.FCM) error {
+// writeTenants writes the tenants, each with its two credentials, and has fcm know their service accounts.
+func (d trialDir) writeTenants(tenants []trialTenant, authority *simulator.Authority, fcm *simulator.FCM) error {
 	if _, err := d.sub("tenants"); err != nil {
 		return err
 	}
-	_, err := d.keep("tenants/acme.pem", func() ([]byte, error) {
-		certificate, err := authority.PushCertificate(trialTopic, simulator.PushOptions{})
+	for _, t := range tenants {
+		if err := d.writeTenant(t, authority, fcm); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d trialDir) writeTenant(t trialTenant, authority *simulator.Authority, fcm *simulator.FCM) error {
+	_, err := d.keep(t.file(".pem"), func() ([]byte, error) {
+		certificate, err := authority.PushCertificate(t.topic(), simulator.PushOptions{})
 		if err != nil {
 			return nil, err
 		}
@@ -92,15 +120,15 @@ func (d trialDir) writeTenant(authority *simulator.Authority, fcm *simulator.FCM
 	if err != nil {
 		return err
 	}
-	file, err := d.keep("tenants/acme.json", func() ([]byte, error) {
-		account, err := simulator.NewServiceAccount(trialProject, fcm.TokenURL(), nil)
+	file, err := d.keep(t.file(".json"), func() ([]byte, error) {
+		account, err := simulator.NewServiceAccount(t.project(), fcm.TokenURL(), nil)
 		return account.JSON, err
 	})
 	if err != nil {
 		return err
 	}
 	account, tokenURI, err := simulator.ParseServiceAccount(file)
-	switch path := d.path("tenants/acme.json"); {
+	switch path := d.path(t.file(".json")); {
 	case err != nil:
 		return fmt.Errorf("%s: %w; delete it to have it written anew", path, err)
 	case tokenURI != fcm.TokenURL():
@@ -108,17 +136,19 @@ func (d trialDir) writeTenant(authority *simulator.Authority, fcm *simulator.FCM
 			path, tokenURI, fcm.TokenURL())}
 	}
 	fcm.Register(account)
-	_, err = d.keep("tenants/acme.yaml", func() ([]byte, error) { return []byte(tenantYAML), nil })
+	_, err = d.keep(t.file(".yaml"), func() ([]byte, error) { return t.yaml(), nil })
 	return err
 }
 
-const tenantYAML = `# A tenant is a customer: its credentials, each in a file of its own that only its owner can read (mode 0600).
-tenant: ` + trialTenant + `
+func (t trialTenant) yaml() []byte {
+	return fmt.Appendf(nil, `# A tenant is a customer: its credentials, each in a file of its own that only its owner can read (mode 0600).
+tenant: %[1]s
 apns:
-  certificate: acme.pem # an MDM push certificate; its topic is in it
+  certificate: %[1]s.pem # an MDM push certificate; its topic is in it
 fcm:
-  service_account: acme.json
-`
+  service_account: %[1]s.json
+`, string(t))
+}
 
 // writeConfig writes the configuration of "pushd run". One that is there must name the addresses of this run.
 func (d trialDir) writeConfig(t *trial) error {
@@ -159,7 +189,8 @@ store:
   dir: %q
 merge:
   interval: 5s # the default, 30s, is long for somebody who watches
-tenants_dir: %q
+tenants:
+  dir: %q
 providers:
   apns:
     host: %q

@@ -59,21 +59,23 @@ func (s *screen) String() string {
 type simulation struct {
 	cmd    *simulateCmd
 	screen *screen
+	hangup chan<- os.Signal
 	stop   func() error
 }
 
 // anywhere lets everything listen on free ports.
 func anywhere(dir string) *simulateCmd {
-	return &simulateCmd{Dir: dir, APNs: "127.0.0.1:0", FCM: "127.0.0.1:0", FCMToken: "127.0.0.1:0", Broker: "127.0.0.1:0"}
+	return &simulateCmd{Dir: dir, APNs: "127.0.0.1:0", FCM: "127.0.0.1:0", FCMToken: "127.0.0.1:0", Broker: "127.0.0.1:0", Tenants: 1}
 }
 
 func startSimulation(t *testing.T, cmd *simulateCmd) *simulation {
 	t.Helper()
-	s := &simulation{cmd: cmd, screen: newScreen()}
+	hangup := make(chan os.Signal)
+	s := &simulation{cmd: cmd, screen: newScreen(), hangup: hangup}
 	ctx, tell := context.WithCancel(context.Background())
 	ended, runs := make(chan error, 1), make(chan struct{})
 	go func() {
-		ended <- cmd.simulate(ctx, &process{stdout: s.screen, stderr: io.Discard}, func() { close(runs) })
+		ended <- cmd.simulate(ctx, &process{stdout: s.screen, stderr: io.Discard}, hangup, func() { close(runs) })
 	}()
 	s.stop = sync.OnceValue(func() error { tell(); return <-ended })
 	t.Cleanup(func() {
@@ -104,7 +106,9 @@ func (s *simulation) startDaemon(t *testing.T) (stop func()) {
 	cfg := s.config(t)
 	ctx, tell := context.WithCancel(context.Background())
 	ended, runs := make(chan error, 1), make(chan struct{})
-	go func() { ended <- serve(ctx, cfg, slog.New(slog.DiscardHandler), func(serving) { close(runs) }) }()
+	go func() {
+		ended <- serve(ctx, cfg, reloading{}, slog.New(slog.DiscardHandler), func(serving) { close(runs) })
+	}()
 	select {
 	case <-runs:
 	case err := <-ended:
@@ -118,8 +122,13 @@ func (s *simulation) startDaemon(t *testing.T) (stop func()) {
 	})
 }
 
-// publish publishes an event by hand.
+// publish publishes an event of acme by hand.
 func (s *simulation) publish(t *testing.T, device, value string) {
+	t.Helper()
+	s.publishFor(t, "acme", device, value)
+}
+
+func (s *simulation) publishFor(t *testing.T, tenant, device, value string) {
 	t.Helper()
 	transport := &kafka.Transport{}
 	defer transport.CloseIdleConnections()
@@ -128,7 +137,7 @@ func (s *simulation) publish(t *testing.T, device, value string) {
 		RequiredAcks: kafka.RequireAll, BatchSize: 1, Transport: transport,
 	}
 	defer w.Close()
-	if err := w.WriteMessages(context.Background(), kafka.Message{Key: []byte("acme/" + device), Value: []byte(value)}); err != nil {
+	if err := w.WriteMessages(context.Background(), kafka.Message{Key: []byte(tenant + "/" + device), Value: []byte(value)}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -182,6 +191,7 @@ func TestATrialGoesOnWhereItWasStopped(t *testing.T) {
 	again := &simulateCmd{
 		Dir: s.cmd.Dir, APNs: net.JoinHostPort(cfg.APNs.Host, strconv.Itoa(cfg.APNs.Port)), FCMToken: token,
 		FCM: strings.TrimSuffix(strings.TrimPrefix(cfg.FCM.Endpoint, "https://"), "/v1"), Broker: cfg.Kafka.Brokers[0],
+		Tenants: 1,
 	}
 	s = startSimulation(t, again)
 	defer s.startDaemon(t)()
@@ -218,7 +228,7 @@ func TestATrialAtOtherAddressesThanItsFilesNameIsRefused(t *testing.T) {
 	}
 	says := func(want string) {
 		t.Helper()
-		err := anywhere(first.cmd.Dir).simulate(context.Background(), &process{stdout: io.Discard, stderr: io.Discard}, func() {
+		err := anywhere(first.cmd.Dir).simulate(context.Background(), &process{stdout: io.Discard, stderr: io.Discard}, nil, func() {
 			t.Error("it runs")
 		})
 		var usage usageError
@@ -230,7 +240,7 @@ func TestATrialAtOtherAddressesThanItsFilesNameIsRefused(t *testing.T) {
 	if err := os.Remove(filepath.Join(first.cmd.Dir, "tenants/acme.json")); err != nil {
 		t.Fatal(err)
 	}
-	says(configName + ":13: providers.apns.port is ")
+	says(configName + ":14: providers.apns.port is ")
 }
 
 func TestATrialWithAKafkaOfItsOwnStartsNoBroker(t *testing.T) {
@@ -256,7 +266,7 @@ func TestATrialListensOnThisMachineOnly(t *testing.T) {
 	dir := t.TempDir()
 	for _, args := range [][]string{
 		{"--apns=0.0.0.0:2197"}, {"--fcm=:8443"}, {"--fcm-token=192.0.2.1:8444"}, {"--broker=kafka.example:9092"},
-		{"--apns=127.0.0.1"}, {"--no-broker", "--broker=kafka.example"}, {"--latency=-1s"}, {"--latency=2m"},
+		{"--apns=127.0.0.1"}, {"--no-broker", "--broker=kafka.example"}, {"--latency=-1s"}, {"--latency=2m"}, {"--tenants=0"}, {"--tenants=10001"},
 	} {
 		got := pushd(nil, append([]string{"simulate", "--dir=" + dir}, args...)...)
 		flag, _, _ := strings.Cut(args[len(args)-1], "=")
@@ -266,6 +276,26 @@ func TestATrialListensOnThisMachineOnly(t *testing.T) {
 	}
 	if left := contents(t, dir); len(left) > 0 {
 		t.Errorf("something was written: %v", left)
+	}
+}
+
+func TestATrialThatCannotBeginSaysWhatToDo(t *testing.T) {
+	t.Parallel()
+	got := pushd(nil, "simulate", "--dir=simulate.go")
+	if got.code != exitUsage || !strings.Contains(got.stderr, "--dir: simulate.go is a file; name a directory") {
+		t.Errorf("exit code %d: %s", got.code, got.stderr)
+	}
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	free := []string{"simulate", "--apns=127.0.0.1:0", "--fcm=127.0.0.1:0", "--fcm-token=127.0.0.1:0", "--broker=127.0.0.1:0"}
+	for flag, want := range map[string]string{"--apns": "--apns", "--fcm": "--fcm or --fcm-token", "--broker": "--broker"} {
+		got := pushd(nil, append(free, "--dir="+t.TempDir(), flag+"="+taken.Addr().String())...)
+		if got.code != exitFailed || !strings.Contains(got.stderr, "stop it, or choose another address with "+want+"\n") {
+			t.Errorf("%s, exit code %d: %s", flag, got.code, got.stderr)
+		}
 	}
 }
 

@@ -11,21 +11,55 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"pushd/providers/spelling"
 )
 
 // mappers read the text of a value, wherever it comes from. They are kong's, but for errors that say how to mend the
 // value, numbers that must be finite, and strings that must not be a secret.
-func mappers() []kong.Option {
+func mappers() []kong.Option { return mappersBy(func(m kong.Mapper) kong.Mapper { return m }) }
+
+// lenientMappers are those of the command line, where a setting that cannot be read must not keep the other faults from
+// being told: it is noted, and has its default meanwhile.
+func lenientMappers(note func(fault)) []kong.Option {
+	known := newCatalogue()
+	return append(mappersBy(func(m kong.Mapper) kong.Mapper { return lenient{m, known, note} }),
+		kong.KindMapper(reflect.Bool, lenientBool{lenient{kong.NewRegistry().RegisterDefaults().ForType(reflect.TypeFor[bool]()), known, note}}))
+}
+
+func mappersBy(wrap func(kong.Mapper) kong.Mapper) []kong.Option {
 	return []kong.Option{
-		kong.TypeMapper(reflect.TypeFor[time.Duration](), text(setDuration)),
-		kong.KindMapper(reflect.Int, text(setInt)),
-		kong.KindMapper(reflect.Int32, text(setInt)),
-		kong.KindMapper(reflect.Int64, text(setInt)),
-		kong.KindMapper(reflect.Float64, text(setFloat)),
-		kong.KindMapper(reflect.String, text(setString)),
-		kong.NamedMapper("path", text(setString)), // kong's own makes an empty path the working directory
+		kong.TypeMapper(reflect.TypeFor[time.Duration](), wrap(text(setDuration))),
+		kong.KindMapper(reflect.Int, wrap(text(setInt))),
+		kong.KindMapper(reflect.Int32, wrap(text(setInt))),
+		kong.KindMapper(reflect.Int64, wrap(text(setInt))),
+		kong.KindMapper(reflect.Float64, wrap(text(setFloat))),
+		kong.KindMapper(reflect.String, wrap(text(setString))),
+		kong.NamedMapper("path", wrap(text(setString))), // kong's own makes an empty path the working directory
 	}
 }
+
+type lenient struct {
+	kong.Mapper
+	known *catalogue
+	note  func(fault)
+}
+
+func (m lenient) Decode(ctx *kong.DecodeContext, target reflect.Value) error {
+	err := m.Mapper.Decode(ctx, target)
+	if key := ctx.Value.Name; err != nil && m.known.byKey[key] != nil {
+		m.note(fault{where: commandLine, key: key, what: err.Error()})
+		standIn := &kong.DecodeContext{Value: ctx.Value, Scan: kong.Scan().PushTyped(ctx.Value.Default, kong.FlagValueToken)}
+		_ = m.Mapper.Decode(standIn, target) // a list's default is not its elements': they stay empty
+		return nil
+	}
+	return err
+}
+
+// lenientBool is lenient for what needs no value on the command line.
+type lenientBool struct{ lenient }
+
+func (lenientBool) IsBool() bool { return true }
 
 // text makes a mapper of a function that takes the value as it was written.
 func text(set func(target reflect.Value, text string) error) kong.MapperFunc {
@@ -34,7 +68,10 @@ func text(set func(target reflect.Value, text string) error) kong.MapperFunc {
 		if err := ctx.Scan.PopValueInto("value", &written); err != nil {
 			return err
 		}
-		return set(target, written)
+		if err := set(target, written); err != nil {
+			return err
+		}
+		return allowed(ctx.Value, target)
 	}
 }
 
@@ -68,7 +105,7 @@ func setFloat(target reflect.Value, text string) error {
 	return nil
 }
 
-// setString refuses key material: it would be in the process list, in backups and in the output of "pushd config".
+// setString refuses key material: it would be in the process list, in backups and in the output of "pushd config show".
 // The error does not repeat it.
 func setString(target reflect.Value, text string) error {
 	if strings.Contains(text, "-----BEGIN") {
@@ -79,13 +116,13 @@ func setString(target reflect.Value, text string) error {
 }
 
 // allowed checks a value against the setting's enum, if it has one.
-func allowed(flag *kong.Flag, value reflect.Value) error {
-	if flag.Enum == "" {
+func allowed(setting *kong.Value, value reflect.Value) error {
+	if setting.Enum == "" {
 		return nil
 	}
-	choices := flag.EnumSlice()
+	choices := setting.EnumSlice()
 	if written := fmt.Sprint(value.Interface()); !slices.Contains(choices, written) {
-		return fmt.Errorf("%q is not one of %s%s", written, strings.Join(choices, ", "), didYouMean(nearest(written, choices)))
+		return fmt.Errorf("%q is not one of %s%s", written, strings.Join(choices, ", "), spelling.DidYouMean(written, choices))
 	}
 	return nil
 }

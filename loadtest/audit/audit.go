@@ -20,6 +20,7 @@ type Audit struct {
 	mu        sync.Mutex // guards all
 	published []published
 	feedback  map[string][]event.Feedback // by tenant/device
+	refused   map[string]string           // reasons of refused credentials, by tenant
 	dead      map[string]int              // dead letters by key
 	feedbacks int
 	letters   int
@@ -34,7 +35,7 @@ type published struct {
 type Receipts func(token string) []time.Time
 
 func New() *Audit {
-	return &Audit{feedback: make(map[string][]event.Feedback), dead: make(map[string]int)}
+	return &Audit{feedback: make(map[string][]event.Feedback), refused: make(map[string]string), dead: make(map[string]int)}
 }
 
 // Publish notes records that are about to be published.
@@ -53,6 +54,16 @@ func (a *Audit) Feedback(f event.Feedback) {
 	a.feedbacks++
 	key := f.Tenant + "/" + f.Device
 	a.feedback[key] = append(a.feedback[key], f)
+	if f.Outcome == event.CredentialRefused {
+		a.refused[f.Tenant] = f.Reason
+	}
+}
+
+// Refused is why the provider refuses a tenant's credential, or refused it last, as feedback says; empty where none does.
+func (a *Audit) Refused(tenant string) string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.refused[tenant]
 }
 
 // DeadLetter notes a record of the dead-letter topic.
@@ -66,14 +77,24 @@ func (a *Audit) DeadLetter(key []byte) {
 // Verdict is what the audit found.
 type Verdict struct {
 	Published int
-	Lost      []string        // the ids of events that nothing was done for
-	Extra     int             // accepted pushes that no event asked for
-	Latencies []time.Duration // of each event that wanted a push: from being published to the first push after it
-	First     time.Time       // when the first record was published
-	Last      time.Time       // when the last push that was wanted was accepted
+	Lost      []string  // the ids of events that nothing was done for
+	Extra     int       // accepted pushes that no event asked for
+	Latencies []Latency // of each event that wanted a push, and got it
+	First     time.Time // when the first record was published
+	Last      time.Time // when the last push that was wanted was accepted
 	Feedbacks int
 	Letters   int
 }
+
+// Latency is of an event that wanted a push.
+type Latency struct {
+	*mixture.Record
+	Due      time.Time // when it was published or, where its device rested then, when the rest was over
+	Accepted time.Time // the first push after it was published
+}
+
+// Took is how long the push took from when it was due.
+func (l *Latency) Took() time.Duration { return max(0, l.Accepted.Sub(l.Due)) }
 
 // Check holds everything published so far against what came of it. interval is merge.interval: two accepted pushes to a
 // device that are closer together than that are one too many, and so is a push to a device beyond its number of events.
@@ -87,8 +108,11 @@ func (a *Audit) Check(receipts Receipts, interval time.Duration) Verdict {
 		if v.First.IsZero() {
 			v.First = p.at
 		}
-		if !a.satisfied(p, receipts, &v) {
+		switch {
+		case !a.satisfied(p, receipts):
 			v.Lost = append(v.Lost, p.ID)
+		case p.Want == mixture.Push:
+			v.measure(p, receipts(p.Token), interval)
 		}
 		if p.Want != mixture.Garbage && p.Want != mixture.Duplicate {
 			asked[p.Token]++
@@ -113,47 +137,72 @@ func (a *Audit) Published() int {
 	return len(a.published)
 }
 
+// Told is how much feedback with an outcome there was for a tenant's devices.
+func (a *Audit) Told(tenant string, outcome event.Outcome) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n := 0
+	for _, all := range a.feedback {
+		for _, f := range all {
+			if f.Tenant == tenant && f.Outcome == outcome {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // Pending is how many records are not satisfied yet.
 func (a *Audit) Pending(receipts Receipts) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	n := 0
 	for i := range a.published {
-		if !a.satisfied(&a.published[i], receipts, nil) {
+		if !a.satisfied(&a.published[i], receipts) {
 			n++
 		}
 	}
 	return n
 }
 
-// satisfied says whether what had to become of a record did; v, if any, gets the latency.
-func (a *Audit) satisfied(p *published, receipts Receipts, v *Verdict) bool {
+// satisfied says whether what had to become of a record did.
+func (a *Audit) satisfied(p *published, receipts Receipts) bool {
+	pushed := func() bool {
+		times := receipts(p.Token)
+		return firstAfter(p, times) < len(times)
+	}
 	switch p.Want {
 	case mixture.Push:
-		return pushedAfter(p, receipts, v)
+		return pushed()
 	case mixture.Dead:
 		return a.told(p, event.TokenDead)
 	case mixture.Expired:
-		return a.told(p, event.Expired) || pushedAfter(p, receipts, nil)
+		return a.told(p, event.Expired) || pushed()
 	case mixture.Garbage:
 		return a.dead[string(p.Key)] > 0
 	}
 	return true
 }
 
-func pushedAfter(p *published, receipts Receipts, v *Verdict) bool {
-	times := receipts(p.Token)
+// firstAfter is the place of the first push after a record was published.
+func firstAfter(p *published, times []time.Time) int {
 	i, _ := slices.BinarySearchFunc(times, p.at, time.Time.Compare)
-	if i == len(times) {
-		return false
-	}
-	if v != nil {
-		v.Latencies = append(v.Latencies, times[i].Sub(p.at))
-		if times[i].After(v.Last) {
-			v.Last = times[i]
+	return i
+}
+
+// measure notes how long it took until the push that satisfies p.
+func (v *Verdict) measure(p *published, times []time.Time, interval time.Duration) {
+	i := firstAfter(p, times)
+	due := p.at
+	if i > 0 {
+		if rested := times[i-1].Add(interval); rested.After(due) {
+			due = rested
 		}
 	}
-	return true
+	v.Latencies = append(v.Latencies, Latency{p.Record, due, times[i]})
+	if times[i].After(v.Last) {
+		v.Last = times[i]
+	}
 }
 
 func (a *Audit) told(p *published, outcome event.Outcome) bool {

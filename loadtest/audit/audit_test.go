@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -43,6 +44,26 @@ func TestOnlyAPushAfterTheEventSatisfiesIt(t *testing.T) {
 	}
 }
 
+func TestAPushIsDueWhenItsEventIsPublishedOrTheDevicesRestIsOver(t *testing.T) {
+	t.Parallel()
+	a := New()
+	for _, published := range []int{0, 10, 50, 100} {
+		a.Publish([]mixture.Record{{Want: mixture.Push, ID: fmt.Sprint("published at ", published), Token: "t"}}, at(published))
+	}
+	// What came at 10 rested until 33, what came at 50 until 65. What came at 100 was pushed too soon, and is not late.
+	receipts := []time.Time{at(3), at(35), at(99), at(101)}
+	want := []time.Duration{3 * time.Second, 2 * time.Second, 34 * time.Second, 0}
+	v := a.Check(func(string) []time.Time { return receipts }, 30*time.Second)
+	if len(v.Latencies) != len(want) || !v.Last.Equal(at(101)) {
+		t.Fatalf("%d latencies, the last push at %v", len(v.Latencies), v.Last)
+	}
+	for i, l := range v.Latencies {
+		if took := l.Took(); took != want[i] {
+			t.Errorf("what was %s took %v, want %v", l.ID, took, want[i])
+		}
+	}
+}
+
 func TestFeedbackAndDeadLettersSatisfyOnlyWhatTheyAreAbout(t *testing.T) {
 	t.Parallel()
 	none := func(string) []time.Time { return nil }
@@ -60,8 +81,15 @@ func TestFeedbackAndDeadLettersSatisfyOnlyWhatTheyAreAbout(t *testing.T) {
 	}
 	a.Feedback(event.Feedback{Outcome: event.TokenDead, Tenant: "a", Device: "d1", ObservedAt: at(11)})
 	a.Feedback(event.Feedback{Outcome: event.Expired, Tenant: "a", Device: "d2", ObservedAt: at(11)})
+	if reason := a.Refused("a"); reason != "" {
+		t.Fatalf("a credential is refused: %s", reason)
+	}
+	a.Feedback(event.Feedback{Outcome: event.CredentialRefused, Tenant: "a", Device: "d2", Reason: "BadCertificate", ObservedAt: at(11)})
+	if reason := a.Refused("a"); reason != "BadCertificate" {
+		t.Fatalf("a credential is refused: %q", reason)
+	}
 	a.DeadLetter([]byte("a/g"))
-	if v := a.Check(none, time.Second); len(v.Lost) != 0 || v.Feedbacks != 4 || v.Letters != 1 {
+	if v := a.Check(none, time.Second); len(v.Lost) != 0 || v.Feedbacks != 5 || v.Letters != 1 {
 		t.Fatalf("%+v", v)
 	}
 }

@@ -62,13 +62,27 @@ func (s *Server) Publish(ctx context.Context, records []mixture.Record, perSecon
 	return nil
 }
 
+// Hearer is told what pushd answers.
+type Hearer interface {
+	Feedback(event.Feedback)
+	DeadLetter(key []byte)
+}
+
 // Listen reads the feedback and dead-letter topics from their beginning, as a management server and an operator would,
 // until ctx ends. It returns the first failure.
-func (s *Server) Listen(ctx context.Context) error {
+func (s *Server) Listen(ctx context.Context) error { return s.ListenFor(ctx, s.Audit) }
+
+// ListenFor is Listen with somebody else than the audit to be told.
+func (s *Server) ListenFor(ctx context.Context, hearer Hearer) error {
 	listening, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var readers sync.WaitGroup
-	for topic, take := range map[string]func(kafka.Message) error{s.Feedback: s.feedback, s.Dead: s.deadLetter} {
+	feedback := func(m kafka.Message) error { return decodeFeedback(m, hearer) }
+	deadLetter := func(m kafka.Message) error {
+		hearer.DeadLetter(m.Key)
+		return nil
+	}
+	for topic, take := range map[string]func(kafka.Message) error{s.Feedback: feedback, s.Dead: deadLetter} {
 		partitions, err := kafka.LookupPartitions(ctx, "tcp", s.Broker, topic)
 		if err != nil {
 			cancel(fmt.Errorf("find the partitions of %s: %w", topic, err))
@@ -106,16 +120,11 @@ func (s *Server) read(ctx context.Context, topic string, partition int, take fun
 	}
 }
 
-func (s *Server) feedback(m kafka.Message) error {
+func decodeFeedback(m kafka.Message, hearer Hearer) error {
 	f, err := event.DecodeFeedback(m.Value)
 	if err != nil {
 		return fmt.Errorf("feedback at %d/%d: %w", m.Partition, m.Offset, err)
 	}
-	s.Audit.Feedback(f)
-	return nil
-}
-
-func (s *Server) deadLetter(m kafka.Message) error {
-	s.Audit.DeadLetter(m.Key)
+	hearer.Feedback(f)
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"pushd/queue/event"
@@ -16,16 +17,19 @@ import (
 
 // Config says how much to make.
 type Config struct {
-	Events  int    // records to publish, everything included
-	Tenants int    // half of them have Apple devices, half Android, some both
-	Seed    uint64 //
+	Events  int     // records to publish, everything included
+	Tenants int     // half of them have Apple devices, half Android, some both
+	Seed    uint64  //
+	Noise   float64 // part of the events that the first tenant publishes in bursts: from 0, none, to 1
 }
 
 // Tenant is a customer.
 type Tenant struct {
 	Name    string
-	Topic   string // APNs topic; empty where it has no Apple devices
-	Project string // FCM project; empty where it has no Android devices
+	Topic   string  // APNs topic; empty where it has no Apple devices
+	Project string  // FCM project; empty where it has no Android devices
+	Rate    float64 // pushes per second of each of its credentials; 0 leaves it to the daemon's settings
+	Weight  int     // its share of turns; 0 leaves it to the daemon
 }
 
 // Want is what has to become of a record.
@@ -39,20 +43,32 @@ const (
 	Duplicate             // nothing: it was published before
 )
 
+func (w Want) String() string {
+	return [...]string{"a push", "feedback that the token is dead", "feedback that it expired", "a dead letter", "nothing"}[w]
+}
+
 // Record is one record to publish.
 type Record struct {
-	Want   Want
-	ID     string // of the event
-	Device string // tenant/device
-	Token  string
-	Key    []byte
-	Value  []byte
+	Want     Want
+	ID       string // of the event
+	Device   string // tenant/device
+	Provider string
+	Token    string
+	Key      []byte
+	Value    []byte
+}
+
+// Tenant is the name of the tenant whose device it is.
+func (r *Record) Tenant() string {
+	tenant, _, _ := strings.Cut(r.Device, "/")
+	return tenant
 }
 
 // Mixture is a load and what the providers will say to it.
 type Mixture struct {
 	Tenants []Tenant
 	Records []Record         // in the order of publishing
+	Bursts  [][]Record       // of the noisy tenant, which is the first: each to be published at once, beside Records
 	Faults  map[string]Fault // by token
 }
 
@@ -79,28 +95,31 @@ type device struct {
 func New(cfg Config) *Mixture {
 	rng := rand.New(rand.NewPCG(cfg.Seed, 0x70757368))
 	m := &Mixture{Tenants: tenants(cfg.Tenants), Faults: make(map[string]Fault)}
+	noise := int(cfg.Noise * float64(cfg.Events))
+	events := cfg.Events - noise
 	type placed struct {
 		at float64 // its place in the order of publishing
 		Record
 	}
 	var all []placed
 	add := func(at float64, r Record) { all = append(all, placed{at, r}) }
-	for n := 0; len(all) < cfg.Events; n++ {
-		d := m.device(rng, n)
+	n := 0 // devices
+	for ; len(all) < events; n++ {
+		d := m.device(rng, m.Tenants[rng.IntN(len(m.Tenants))], n)
 		at := rng.Float64()
-		for i, events := 0, burst(rng); i < events && len(all) < cfg.Events; i++ {
+		for i, gets := 0, commands(rng); i < gets && len(all) < events; i++ {
 			// Commands come in bursts; now and then there is a second one.
 			if at += rng.Float64() * 0.002; rng.IntN(40) == 0 {
 				at += rng.Float64() * 0.5
 			}
 			r := m.record(rng, d, n, i)
 			add(at, r)
-			if rng.IntN(50) == 0 && len(all) < cfg.Events { // the publisher was not sure, and publishes again
+			if rng.IntN(50) == 0 && len(all) < events { // the publisher was not sure, and publishes again
 				r.Want = Duplicate
 				add(at+rng.Float64()*0.003, r)
 			}
 		}
-		if rng.IntN(100) == 0 && len(all) < cfg.Events {
+		if rng.IntN(100) == 0 && len(all) < events {
 			add(rng.Float64(), garbage(rng, m.Tenants, n))
 		}
 	}
@@ -117,7 +136,36 @@ func New(cfg Config) *Mixture {
 	for i := range all {
 		m.Records[i] = all[i].Record
 	}
+	if noise > 0 {
+		m.Bursts = m.noise(rng, noise, n)
+	}
 	return m
+}
+
+const (
+	// bursts is how many the noisy tenant publishes.
+	bursts = 2
+	// rounds is how many commands each of its devices gets in a burst.
+	rounds = 4
+)
+
+// noise makes so many events of the noisy tenant. Each burst is for devices of its own, which begin with the n-th: they do
+// not rest from the burst before.
+func (m *Mixture) noise(rng *rand.Rand, events, n int) [][]Record {
+	all := make([][]Record, bursts)
+	for b := range all {
+		size := events*(b+1)/bursts - events*b/bursts
+		fleet := make([]device, max(1, size/rounds))
+		for i := range fleet {
+			fleet[i] = m.device(rng, m.Tenants[0], n+i)
+		}
+		for i := range size {
+			k := i % len(fleet)
+			all[b] = append(all[b], m.record(rng, fleet[k], n+k, i/len(fleet)))
+		}
+		n += len(fleet)
+	}
+	return all
 }
 
 func tenants(n int) []Tenant {
@@ -134,8 +182,8 @@ func tenants(n int) []Tenant {
 	return all
 }
 
-// burst is how many commands a device gets: mostly one or a few, sometimes a whole profile rollout.
-func burst(rng *rand.Rand) int {
+// commands is how many a device gets: mostly one or a few, sometimes a whole profile rollout.
+func commands(rng *rand.Rand) int {
 	switch n := rng.IntN(10); {
 	case n < 4:
 		return 1
@@ -146,9 +194,8 @@ func burst(rng *rand.Rand) int {
 	}
 }
 
-// device makes the n-th device.
-func (m *Mixture) device(rng *rand.Rand, n int) device {
-	t := m.Tenants[rng.IntN(len(m.Tenants))]
+// device makes the n-th device, of a tenant.
+func (m *Mixture) device(rng *rand.Rand, t Tenant, n int) device {
 	d := device{Event: event.Event{Tenant: t.Name, Device: fmt.Sprintf("device-%07d", n)}}
 	if t.Project == "" || t.Topic != "" && rng.IntN(2) == 0 {
 		d.Provider, d.Token, d.PushMagic = "apns", hex(rng, 32), "magic-"+hex(rng, 8)
@@ -205,7 +252,7 @@ func (m *Mixture) record(rng *rand.Rand, d device, n, i int) Record {
 	case rng.IntN(3) == 0:
 		e.Expires = time.Now().Add(24 * time.Hour).Truncate(time.Second)
 	}
-	r := Record{Want: want, ID: e.ID, Device: e.Tenant + "/" + e.Device, Token: e.Token}
+	r := Record{Want: want, ID: e.ID, Device: e.Tenant + "/" + e.Device, Provider: e.Provider, Token: e.Token}
 	r.Key, r.Value = event.Encode(&e)
 	return r
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -24,15 +25,32 @@ type Stage struct {
 	FCM        *simulator.FCM
 	TenantsDir string
 	CAFile     string // the authority of both
+	authority  *simulator.Authority
 	faults     map[string]mixture.Fault
+	accepted   func(token string, receipt simulator.Receipt, n int)
+	script     *simulator.Script // nil where there is none
+	seen       sync.Map          // by serial number of a client certificate: when a push came with it for the first time
 }
 
 // Partitions is how many each topic has.
 const Partitions = 8
 
+// Option is a wish for a stage beyond the usual.
+type Option func(*Stage)
+
+// Accepted has f called for each push that a simulator accepts, as simulator.APNsConfig.Accepted is.
+func Accepted(f func(token string, receipt simulator.Receipt, n int)) Option {
+	return func(s *Stage) { s.accepted = f }
+}
+
+// Script has the simulators play a script where a mixture has no fault for the token. Its owner starts it.
+func Script(script *simulator.Script) Option {
+	return func(s *Stage) { s.script = script }
+}
+
 // Build starts broker and simulators and writes their files and the tenants' below dir. Each answer takes latency.
-func Build(dir string, m *mixture.Mixture, latency time.Duration) (*Stage, error) {
-	s, err := BuildProviders(dir, m, latency)
+func Build(dir string, m *mixture.Mixture, latency time.Duration, options ...Option) (*Stage, error) {
+	s, err := BuildProviders(dir, m, latency, options...)
 	if err != nil {
 		return nil, err
 	}
@@ -51,8 +69,11 @@ func BrokerConfig(dir string) embedded.Config {
 }
 
 // BuildProviders builds a stage without a broker, for a play with another one.
-func BuildProviders(dir string, m *mixture.Mixture, latency time.Duration) (_ *Stage, err error) {
+func BuildProviders(dir string, m *mixture.Mixture, latency time.Duration, options ...Option) (_ *Stage, err error) {
 	s := &Stage{TenantsDir: filepath.Join(dir, "tenants"), CAFile: filepath.Join(dir, "ca.pem"), faults: m.Faults}
+	for _, wish := range options {
+		wish(s)
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -65,17 +86,25 @@ func BuildProviders(dir string, m *mixture.Mixture, latency time.Duration) (_ *S
 	if err != nil {
 		return nil, err
 	}
+	s.authority = authority
 	if err := authority.WriteCert(s.CAFile); err != nil {
 		return nil, err
 	}
-	if s.APNs, err = simulator.StartAPNs(simulator.APNsConfig{Authority: authority, Latency: latency, Answer: s.apns, StrictStreams: true}); err != nil {
+	s.APNs, err = simulator.StartAPNs(simulator.APNsConfig{
+		Authority: authority, Latency: latency, Answer: s.apns, Accepted: s.accepted, Conduct: s.conduct("apns"),
+		StrictStreams: true, Environment: simulator.Production,
+	})
+	if err != nil {
 		return nil, err
 	}
-	if s.FCM, err = simulator.StartFCM(simulator.FCMConfig{Authority: authority, Latency: latency, Answer: s.fcm}); err != nil {
+	s.FCM, err = simulator.StartFCM(simulator.FCMConfig{
+		Authority: authority, Latency: latency, Answer: s.fcm, Accepted: s.accepted, Conduct: s.conduct("fcm"),
+	})
+	if err != nil {
 		return nil, err
 	}
 	for _, t := range m.Tenants {
-		if err := s.writeTenant(authority, t); err != nil {
+		if err := s.writeTenant(t); err != nil {
 			return nil, fmt.Errorf("tenant %s: %w", t.Name, err)
 		}
 	}
@@ -105,17 +134,37 @@ func (s *Stage) Receipts(token string) []time.Time {
 // Accepted is how many pushes the simulators accepted.
 func (s *Stage) Accepted() int { return int(s.APNs.Account().Count() + s.FCM.Account().Count()) }
 
-func (s *Stage) writeTenant(authority *simulator.Authority, t mixture.Tenant) error {
-	text := "tenant: " + t.Name + "\n"
-	write := func(name string, content []byte) error {
-		return os.WriteFile(filepath.Join(s.TenantsDir, name), content, 0o600)
+// Renew replaces a tenant's push certificate by one with these properties, as an operator would while pushd runs, and
+// returns its serial number. The zero properties are those of a good one.
+func (s *Stage) Renew(t mixture.Tenant, opts simulator.PushOptions) (serial string, err error) {
+	certificate, err := s.authority.PushCertificate(t.Topic, opts)
+	if err != nil {
+		return "", err
 	}
+	serial = fmt.Sprintf("%x", certificate.TLS.Leaf.SerialNumber)
+	return serial, errors.Join(s.write(t.Name+".pem", certificate.CertPEM), s.write(t.Name+".key", certificate.KeyPEM))
+}
+
+// Seen is when the first push came with a client certificate of that serial number; zero where none has yet.
+func (s *Stage) Seen(serial string) time.Time {
+	at, _ := s.seen.Load(serial)
+	first, _ := at.(time.Time)
+	return first
+}
+
+// write writes a tenant's file, or replaces it at once.
+func (s *Stage) write(name string, content []byte) error {
+	path := filepath.Join(s.TenantsDir, name)
+	if err := os.WriteFile(path+".new", content, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
+}
+
+func (s *Stage) writeTenant(t mixture.Tenant) error {
+	text := "tenant: " + t.Name + "\n"
 	if t.Topic != "" {
-		certificate, err := authority.PushCertificate(t.Topic, simulator.PushOptions{})
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(write(t.Name+".pem", certificate.CertPEM), write(t.Name+".key", certificate.KeyPEM)); err != nil {
+		if _, err := s.Renew(t, simulator.PushOptions{}); err != nil {
 			return err
 		}
 		text += "apns:\n  certificate: " + t.Name + ".pem\n  key: " + t.Name + ".key\n"
@@ -125,22 +174,31 @@ func (s *Stage) writeTenant(authority *simulator.Authority, t mixture.Tenant) er
 		if err != nil {
 			return err
 		}
-		if err := write(t.Name+".json", account.JSON); err != nil {
+		if err := s.write(t.Name+".json", account.JSON); err != nil {
 			return err
 		}
 		text += "fcm:\n  service_account: " + t.Name + ".json\n"
 	}
-	return write(t.Name+".yaml", []byte(text))
+	if t.Rate > 0 {
+		text += fmt.Sprintf("rate: %g\n", t.Rate)
+	}
+	if t.Weight > 0 {
+		text += fmt.Sprintf("weight: %d\n", t.Weight)
+	}
+	return s.write(t.Name+".yaml", []byte(text))
 }
 
 // apns plays a token's fault.
 func (s *Stage) apns(r simulator.Request) simulator.Answer {
+	if _, known := s.seen.Load(r.Certificate); !known {
+		s.seen.LoadOrStore(r.Certificate, r.At)
+	}
 	fault := s.faults[r.Token]
 	if fault == mixture.DeadToken {
 		return simulator.Answer{Reason: "Unregistered", Timestamp: r.At.Add(-time.Minute)}
 	}
-	if r.Attempt > 0 {
-		return simulator.Answer{}
+	if r.Attempt > 0 || fault == mixture.NoFault {
+		return s.scripted("apns", r)
 	}
 	switch fault {
 	case mixture.TooMany:
@@ -158,8 +216,8 @@ func (s *Stage) fcm(r simulator.Request) simulator.Answer {
 	if fault == mixture.DeadToken {
 		return simulator.Answer{Reason: "UNREGISTERED"}
 	}
-	if r.Attempt > 0 {
-		return simulator.Answer{}
+	if r.Attempt > 0 || fault == mixture.NoFault {
+		return s.scripted("fcm", r)
 	}
 	switch fault {
 	case mixture.TooMany:
@@ -170,6 +228,21 @@ func (s *Stage) fcm(r simulator.Request) simulator.Answer {
 		return simulator.Answer{Reason: "INTERNAL"}
 	}
 	return transportFault(fault)
+}
+
+func (s *Stage) scripted(provider string, r simulator.Request) simulator.Answer {
+	if s.script == nil {
+		return simulator.Answer{}
+	}
+	return s.script.Answer(provider, r)
+}
+
+// conduct is how a provider's connections misbehave, by the script.
+func (s *Stage) conduct(provider string) func(uint64) simulator.Conduct {
+	if s.script == nil {
+		return nil
+	}
+	return func(uint64) simulator.Conduct { return s.script.Conduct(provider) }
 }
 
 func transportFault(fault mixture.Fault) simulator.Answer {

@@ -38,7 +38,7 @@ func tokenCredential(t *testing.T) (*providers.APNsCredential, simulator.Provide
 	if err != nil {
 		t.Fatal(err)
 	}
-	credential, err := providers.NewAPNsKey(key.PEM, key.KeyID, key.TeamID, "com.example.agent")
+	credential, err := providers.NewAPNsKey(providers.File{Data: key.PEM}, key.KeyID, key.TeamID, "com.example.agent")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -54,11 +54,12 @@ type Pool struct {
 	cancel    context.CancelFunc
 	dials     sync.WaitGroup
 
-	mu       sync.Mutex // guards all below, and what is below pooled.tap
-	open     []*pooled
-	draining map[*pooled]struct{}
-	dialing  *attempt // nil while none is being made
-	closed   bool
+	mu         sync.Mutex // guards all below, and what is below pooled.tap
+	open       []*pooled
+	draining   map[*pooled]struct{}
+	dialing    *attempt // nil while none is being made
+	complaints complaints
+	closed     bool
 }
 
 // pooled is one connection.
@@ -83,13 +84,14 @@ type attempt struct {
 func NewPool(dialer *Dialer, options Options, logger *slog.Logger) *Pool {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Pool{
-		dialer:    dialer,
-		transport: newTransport(options),
-		options:   options,
-		logger:    logger,
-		ctx:       ctx,
-		cancel:    cancel,
-		draining:  make(map[*pooled]struct{}),
+		dialer:     dialer,
+		transport:  newTransport(options),
+		options:    options,
+		logger:     logger,
+		ctx:        ctx,
+		cancel:     cancel,
+		draining:   make(map[*pooled]struct{}),
+		complaints: make(complaints),
 	}
 }
 
@@ -231,12 +233,18 @@ func (p *Pool) dial(attempt *attempt) {
 	case c.retired:
 		failure = streamFailure(errEnded, c.tap)
 	default:
+		if len(p.open) == 0 {
+			p.complaints.over()
+		}
 		p.open = append(p.open, c)
 		p.count(providers.Open, 1)
 	}
 	p.dialing = nil
 	p.count(providers.Dialing, -1)
-	closed := p.closed
+	loud, leftOut := false, 0
+	if failure != nil && !p.closed {
+		loud, leftOut = p.complaints.about(failure.Kind, time.Now())
+	}
 	p.mu.Unlock()
 
 	if failure != nil {
@@ -244,8 +252,8 @@ func (p *Pool) dial(attempt *attempt) {
 		if c != nil {
 			c.client.Close()
 		}
-		if !closed {
-			p.logger.Warn("no connection to the provider", "host", p.dialer.host, "kind", failure.Kind.String(), "error", failure.Err)
+		if loud {
+			p.complain(failure, leftOut)
 		}
 	}
 	close(attempt.done)

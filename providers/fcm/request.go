@@ -28,6 +28,7 @@ type request struct {
 	data     map[string]string
 	priority string
 	ttl      time.Duration // whole seconds, 0 to maxTTL; 0 means now or never
+	dryRun   bool          // FCM only says what it would have answered
 }
 
 // wakeUp is the data of a push without a payload of its own.

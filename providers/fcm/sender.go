@@ -132,7 +132,11 @@ func (s *Sender) noToken(err error) providers.Result {
 // exchange sends a request and says what its answer means.
 func (s *Sender) exchange(ctx context.Context, r request, token string) providers.Result {
 	var exchange connection.Exchange
-	_, err := s.client.Send(exchange.Context(context.WithValue(ctx, bearerKey{}, "Bearer "+token)), r.message(&s.config))
+	send := s.client.Send
+	if r.dryRun {
+		send = s.client.SendDryRun
+	}
+	_, err := send(exchange.Context(context.WithValue(ctx, bearerKey{}, "Bearer "+token)), r.message(&s.config))
 	switch {
 	case err != nil: // the SDK made no request of it
 		return providers.Result{Outcome: providers.Rejected, Reason: "invalid: message"}

@@ -205,8 +205,8 @@ func (a *Account) ask(token string) int {
 	return t.asked - 1
 }
 
-// accept notes an accepted push.
-func (a *Account) accept(token, topic string, at time.Time) {
+// accept notes an accepted push and returns how many of the token there are now; 0 if it is beyond the bound.
+func (a *Account) accept(token, topic string, at time.Time) int {
 	a.accepted.Add(1)
 	id := a.topics.id(topic)
 	s := a.shard(token)
@@ -215,12 +215,13 @@ func (a *Account) accept(token, topic string, at time.Time) {
 	t := a.entry(s, token)
 	if t == nil {
 		a.forgotten.Add(1)
-		return
+		return 0
 	}
 	t.accepted++
 	if len(t.receipts) < keptReceipts {
 		t.receipts = append(t.receipts, receipt{at.UnixNano(), id})
 	}
+	return t.accepted
 }
 
 // entry returns the token's account, or nil when the bound is reached; s.mu is held.

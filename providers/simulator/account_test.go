@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http/httptest"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -90,5 +91,31 @@ func TestAccountLeavesTheProcessAsJSON(t *testing.T) {
 	a.ServeHTTP(w, httptest.NewRequest("POST", "/", nil))
 	if w.Code != 405 {
 		t.Errorf("POST: %d", w.Code)
+	}
+}
+
+func TestWhoeverWantsToKnowIsToldOfAcceptedPushesAlone(t *testing.T) {
+	t.Parallel()
+	var told []string
+	srv := startAPNs(t, APNsConfig{
+		Answer: func(r Request) Answer {
+			if r.Attempt == 0 {
+				return Answer{Reason: "TooManyRequests"}
+			}
+			return Answer{}
+		},
+		Accepted: func(token string, r Receipt, n int) {
+			told = append(told, fmt.Sprint(token, " ", r.Topic, " ", r.At.IsZero(), " ", n))
+		},
+	})
+	client := newClient(t, pushCertificate(t, mdmTopic, PushOptions{}))
+	for range 3 {
+		mustDo(t, client, mdmRequest(srv, "aabb"))
+	}
+	if err := srv.Close(); err != nil { // and so nobody tells any more
+		t.Fatal(err)
+	}
+	if want := []string{"aabb " + mdmTopic + " false 1", "aabb " + mdmTopic + " false 2"}; !slices.Equal(told, want) {
+		t.Errorf("it was told %q, want %q", told, want)
 	}
 }

@@ -9,16 +9,17 @@ import (
 
 // Request is a push that passed every check of the service, as a test's Answer function sees it.
 type Request struct {
-	Token      string
-	Topic      string // APNs: the topic pushed to; FCM: the project
-	Tenant     string // APNs: the certificate's topic or "team/key"; FCM: the service account's email
-	PushType   string // APNs: apns-push-type, "" where not sent
-	Priority   string // APNs: apns-priority; FCM: android.priority; "" where not sent
-	Payload    []byte // the body as received; valid during the call only
-	At         time.Time
-	Attempt    int    // how often this token was asked for before, with whatever answer; 0 at first
-	Connection uint64 // counts the connections of this server from 1
-	Stream     uint32 // the HTTP/2 stream
+	Token       string
+	Topic       string // APNs: the topic pushed to; FCM: the project
+	Tenant      string // APNs: the certificate's topic or "team/key"; FCM: the service account's email
+	Certificate string // APNs: the client certificate's serial number, in hex; "" with a provider token
+	PushType    string // APNs: apns-push-type, "" where not sent
+	Priority    string // APNs: apns-priority; FCM: android.priority; "" where not sent
+	Payload     []byte // the body as received; valid during the call only
+	At          time.Time
+	Attempt     int    // how often this token was asked for before, with whatever answer; 0 at first
+	Connection  uint64 // counts the connections of this server from 1
+	Stream      uint32 // the HTTP/2 stream
 }
 
 // Answer is what the server does with a request. The zero Answer accepts it.

@@ -33,6 +33,9 @@ type APNsConfig struct {
 	Answer func(Request) Answer
 	// Conduct says how the HTTP/2 of a connection (counted from 1) misbehaves; nil: it does not.
 	Conduct func(connection uint64) Conduct
+	// Accepted is told of each accepted push as its answer is sent: the n-th of that token, from 1. It is called by many
+	// connections at a time, and holds its own up meanwhile.
+	Accepted func(token string, receipt Receipt, n int)
 	// StrictStreams plays what was observed of APNs: with token authentication 1 stream until the first push is accepted,
 	// and for everyone 1 stream after a 4xx answer (410 apart) until the next 200.
 	StrictStreams bool
@@ -66,11 +69,12 @@ func StartAPNs(config APNsConfig) (*APNs, error) {
 		keys[config.Keys[i].KeyID] = &config.Keys[i]
 	}
 	srv, err := startServer(service{
-		listen:  config.Listen,
-		tls:     &tls.Config{Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequestClientCert},
-		latency: config.Latency,
-		account: config.Account,
-		conduct: config.Conduct,
+		listen:   config.Listen,
+		tls:      &tls.Config{Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequestClientCert},
+		latency:  config.Latency,
+		account:  config.Account,
+		conduct:  config.Conduct,
+		accepted: config.Accepted,
 		session: func(id uint64, state tls.ConnectionState) session {
 			return newAPNsSession(&config, keys, id, state)
 		},
@@ -87,6 +91,7 @@ type apnsSession struct {
 	connection uint64
 	// certTopic is the topic of the client certificate, certFault the reason why that is refused. Both empty: no certificate.
 	certTopic, certFault string
+	certSerial           string // in hex
 	bearer               bearer
 	badTokens            int
 	strict               strictLimit // guarded by the connection's lock
@@ -103,7 +108,7 @@ func newAPNsSession(config *APNsConfig, keys map[string]*ProviderKey, id uint64,
 		case !goodFor(cert, config.Environment):
 			s.certFault = "BadCertificateEnvironment"
 		default:
-			s.certTopic = topic
+			s.certTopic, s.certSerial = topic, fmt.Sprintf("%x", cert.SerialNumber)
 		}
 	}
 	s.strict = strictLimit{
@@ -177,7 +182,7 @@ func (s *apnsSession) decide(st *stream) Answer {
 		return Answer{}
 	}
 	req := Request{
-		Token: token, Topic: topic, Tenant: s.tenant(),
+		Token: token, Topic: topic, Tenant: s.tenant(), Certificate: s.certSerial,
 		PushType: st.header.values[fieldPushType], Priority: st.header.values[fieldPriority], Payload: st.body,
 		At: st.received, Attempt: attempt, Connection: s.connection, Stream: st.id,
 	}
@@ -212,26 +217,47 @@ func appendReason(b []byte, reason string, since time.Time) []byte {
 	return append(b, '}')
 }
 
+// apnsReasons are the reasons that Apple documents, and the status that each goes with.
+var apnsReasons = map[string]int{
+	"BadCollapseId":               http.StatusBadRequest,
+	"BadDeviceToken":              http.StatusBadRequest,
+	"BadExpirationDate":           http.StatusBadRequest,
+	"BadMessageId":                http.StatusBadRequest,
+	"BadPriority":                 http.StatusBadRequest,
+	"BadTopic":                    http.StatusBadRequest,
+	"DeviceTokenNotForTopic":      http.StatusBadRequest,
+	"DuplicateHeaders":            http.StatusBadRequest,
+	"IdleTimeout":                 http.StatusBadRequest,
+	"InvalidPushType":             http.StatusBadRequest,
+	"MissingDeviceToken":          http.StatusBadRequest,
+	"MissingTopic":                http.StatusBadRequest,
+	"PayloadEmpty":                http.StatusBadRequest,
+	"TopicDisallowed":             http.StatusBadRequest,
+	"BadCertificate":              http.StatusForbidden,
+	"BadCertificateEnvironment":   http.StatusForbidden,
+	"BadEnvironmentKeyIdInToken":  http.StatusForbidden,
+	"BadEnvironmentKeyInToken":    http.StatusForbidden,
+	"ExpiredProviderToken":        http.StatusForbidden,
+	"Forbidden":                   http.StatusForbidden,
+	"InvalidProviderToken":        http.StatusForbidden,
+	"MissingProviderToken":        http.StatusForbidden,
+	"UnrelatedKeyIdInToken":       http.StatusForbidden,
+	"BadPath":                     http.StatusNotFound,
+	"MethodNotAllowed":            http.StatusMethodNotAllowed,
+	"ExpiredToken":                http.StatusGone,
+	"Unregistered":                http.StatusGone,
+	"PayloadTooLarge":             http.StatusRequestEntityTooLarge,
+	"TooManyProviderTokenUpdates": http.StatusTooManyRequests,
+	"TooManyRequests":             http.StatusTooManyRequests,
+	"InternalServerError":         http.StatusInternalServerError,
+	"ServiceUnavailable":          http.StatusServiceUnavailable,
+	"Shutdown":                    http.StatusServiceUnavailable,
+}
+
 // reasonStatus is the status that goes with a reason; 400 for a reason that Apple does not document.
 func reasonStatus(reason string) int {
-	switch reason {
-	case "BadCertificate", "BadCertificateEnvironment", "ExpiredProviderToken", "Forbidden", "InvalidProviderToken",
-		"MissingProviderToken", "UnrelatedKeyIdInToken", "BadEnvironmentKeyIdInToken", "BadEnvironmentKeyInToken":
-		return http.StatusForbidden
-	case "BadPath":
-		return http.StatusNotFound
-	case "MethodNotAllowed":
-		return http.StatusMethodNotAllowed
-	case "ExpiredToken", "Unregistered":
-		return http.StatusGone
-	case "PayloadTooLarge":
-		return http.StatusRequestEntityTooLarge
-	case "TooManyRequests", "TooManyProviderTokenUpdates":
-		return http.StatusTooManyRequests
-	case "InternalServerError":
-		return http.StatusInternalServerError
-	case "ServiceUnavailable", "Shutdown":
-		return http.StatusServiceUnavailable
+	if status, ok := apnsReasons[reason]; ok {
+		return status
 	}
 	return http.StatusBadRequest
 }

@@ -9,6 +9,7 @@ import (
 type Conduct struct {
 	MaxStreams      uint32 // overrides the configured limit, if not 0
 	NoStreams       bool   // SETTINGS_MAX_CONCURRENT_STREAMS 0: connected, and nothing may be sent
+	Refuse          bool   // reset the TCP connection as soon as it is accepted, as where nobody listens
 	NoHandshake     bool   // accept TCP, then end the TLS handshake with an alert
 	NoSettings      bool   // send no SETTINGS, as a server that is stuck after its handshake
 	Deaf            bool   // read nothing after the handshake: the client's writes block once the TCP buffers are full

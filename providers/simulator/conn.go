@@ -97,6 +97,11 @@ func newConn(srv *server, id uint64, raw net.Conn) *conn {
 
 // serve runs the connection to its end.
 func (c *conn) serve() {
+	if c.conduct.Refuse {
+		c.srv.stats.turnedAway.Add(1)
+		c.refuse()
+		return
+	}
 	if !c.handshake() {
 		c.srv.stats.turnedAway.Add(1)
 		return
@@ -119,6 +124,14 @@ func (c *conn) run() {
 	c.end(err)
 	c.cut()
 	c.deliver.Wait()
+}
+
+// refuse has TCP reset the connection.
+func (c *conn) refuse() {
+	if tcp, ok := c.raw.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // fails on a closed connection only
+	}
+	c.cut()
 }
 
 func (c *conn) handshake() bool {

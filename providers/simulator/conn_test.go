@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -447,6 +448,18 @@ func TestConduct(t *testing.T) {
 		c.awaitStatus(c.push(mdmBody, mdmFields("aa")...))
 		if took := time.Since(begin); took < 100*time.Millisecond {
 			t.Errorf("took %v", took)
+		}
+	})
+	t.Run("refused", func(t *testing.T) {
+		t.Parallel()
+		srv := startAPNs(t, APNsConfig{Conduct: func(uint64) Conduct { return Conduct{Refuse: true} }})
+		conn, err := net.Dial("tcp", srv.Addr())
+		if err == nil { // the reset may come as early as that
+			defer conn.Close()
+			_, err = conn.Read(make([]byte, 1))
+		}
+		if !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("error %v", err)
 		}
 	})
 	t.Run("no handshake", func(t *testing.T) {

@@ -4,8 +4,8 @@
 // The promise: a request that these servers accept is one that the provider's documentation calls valid, and each
 // refusal carries the provider's own status, reason and body. Beyond that a test says, request by request, what goes
 // wrong: a reason, a GOAWAY with its JSON, a reset or refused stream, silence, a cut connection (see Answer), and
-// connection by connection how the HTTP/2 itself misbehaves (see Conduct). What was accepted, and when, is in the
-// Account, so that another process can show that nothing was lost.
+// connection by connection how the HTTP/2 itself misbehaves (see Conduct); a Script says both from a file, and when. What was
+// accepted, and when, is in the Account, so that another process can show that nothing was lost.
 //
 // It is not a model of delivery: no device is behind it, nothing is stored or collapsed.
 //

@@ -33,6 +33,9 @@ type FCMConfig struct {
 	Answer func(Request) Answer
 	// Conduct says how the HTTP/2 of a connection (counted from 1) misbehaves; nil: it does not.
 	Conduct func(connection uint64) Conduct
+	// Accepted is told of each accepted push as its answer is sent: the n-th of that token, from 1. It is called by many
+	// connections at a time, and holds its own up meanwhile.
+	Accepted func(token string, receipt Receipt, n int)
 	// Grant decides on each valid token request of an account: an HTTP status other than 0 or 200 refuses it. n counts from 0.
 	Grant func(email string, n int) int
 }
@@ -66,11 +69,12 @@ func StartFCM(config FCMConfig) (*FCM, error) {
 		return nil, fmt.Errorf("start FCM simulator's token endpoint: %w", err)
 	}
 	srv, err := startServer(service{
-		listen:  config.Listen,
-		tls:     &tls.Config{Certificates: []tls.Certificate{cert}},
-		latency: config.Latency,
-		account: config.Account,
-		conduct: config.Conduct,
+		listen:   config.Listen,
+		tls:      &tls.Config{Certificates: []tls.Certificate{cert}},
+		latency:  config.Latency,
+		account:  config.Account,
+		conduct:  config.Conduct,
+		accepted: config.Accepted,
 		session: func(id uint64, _ tls.ConnectionState) session {
 			return &fcmSession{config: &config, tokens: tokens, connection: id}
 		},
@@ -137,7 +141,11 @@ func (s *fcmSession) answer(st *stream) Answer {
 	if a.Status == http.StatusOK {
 		st.reply = s.appendName(st.reply, project, &m, st.received)
 	} else {
-		st.reply = errorOf(a.Status, a.Reason).append(st.reply)
+		e := errorOf(a.Status, a.Reason)
+		st.reply = e.append(st.reply)
+		if a.Reason == "" && a.Body == nil {
+			a.Reason = e.name() // for Account.Answers
+		}
 	}
 	return a
 }

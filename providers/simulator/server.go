@@ -34,7 +34,9 @@ type service struct {
 	latency time.Duration
 	account *Account
 	conduct func(connection uint64) Conduct // nil: well behaved
-	session func(connection uint64, state tls.ConnectionState) session
+	// accepted is told of each accepted push, with the connection's lock held; nil: nobody wants to know.
+	accepted func(token string, receipt Receipt, n int)
+	session  func(connection uint64, state tls.ConnectionState) session
 	// overLimit is sent where a client has more streams than allowed; nil refuses the stream alone.
 	overLimit *GoAway
 }

@@ -210,7 +210,10 @@ func (c *conn) carryOut(st *stream) {
 	case !a.accepts(st.id):
 		c.srv.account.count(a.String())
 	case st.token != "":
-		c.srv.account.accept(st.token, st.topic, st.received)
+		n := c.srv.account.accept(st.token, st.topic, st.received)
+		if c.srv.accepted != nil {
+			c.srv.accepted(st.token, Receipt{st.received, st.topic}, n)
+		}
 	}
 	switch {
 	case a.Drop:

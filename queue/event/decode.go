@@ -29,11 +29,16 @@ func Decode(key, value []byte, headers []Header, recordTime time.Time) (Event, e
 func decode(key, value []byte, headers []Header) (Event, *Error) {
 	switch {
 	case len(value) > MaxValue:
-		return Event{}, tooLarge("", len(value), MaxValue, "write what docs/events.md names, and no more")
-	case len(headers) > MaxHeaders:
-		return Event{}, tooLarge("headers", len(headers), MaxHeaders, "write fewer")
+		return Event{}, valueTooLarge(len(value))
 	case !utf8.Valid(value):
 		return Event{}, &Error{BadUTF8, "", "the value is not UTF-8; write it as that"}
+	}
+	var room HeaderRoom
+	for i := range headers {
+		room.Takes(headers[i].Key, headers[i].Value)
+	}
+	if size := room.Cut(); size > 0 {
+		return Event{}, headersTooLarge(size)
 	}
 	var a attributes
 	data, fault := a.open(value, headers)
@@ -154,12 +159,14 @@ func (r *reader) identity(e *Event, key []byte, a *attributes, b *body) {
 	}
 }
 
+const badKey = "is not tenant/device; " + mendTenant + " for the tenant (at most 64), and for the device UTF-8 without " +
+	"control characters (at most 255 bytes)"
+
 func (r *reader) key(e *Event, key []byte) {
 	tenant, device, ok := bytes.Cut(key, []byte("/"))
 	if !ok || len(tenant) == 0 || len(device) == 0 || len(tenant) > MaxTenant || len(device) > MaxDevice ||
 		!tenantChar.has(tenant) || !free.has(device) {
-		r.fail(&Error{BadKey, "key", "is not tenant/device; " + mendTenant + " for the tenant (at most 64), and for " +
-			"the device UTF-8 without control characters (at most 255 bytes)"})
+		r.fail(&Error{BadKey, "key", badKey})
 		return
 	}
 	if e.Tenant == "" {

@@ -112,12 +112,28 @@ func TestTheKeyIsBoundedAsTenantAndDeviceAre(t *testing.T) {
 
 func TestARecordWithTooManyHeadersIsRefused(t *testing.T) {
 	t.Parallel()
-	headers := make([]Header, MaxHeaders)
-	if _, err := Decode(typicalKey, typicalValue, headers, goldenTime); err != nil {
+	many := func(name string, n, bytes int) []Header {
+		headers := make([]Header, n)
+		for i := range headers {
+			headers[i] = Header{name, make([]byte, bytes/n-len(name))}
+		}
+		return headers
+	}
+	own := DeadLetterHeaders(nil, Cut{1, 2, 3}, &Error{BadJSON, "", strings.Repeat("x", 999)}, strings.Repeat("t", 249), 1, 2, goldenTime)
+	full := append(many("a", MaxHeaders, MaxHeaderBytes), own...) // a dead letter of a record that had all it may have, replayed
+	if _, err := Decode(typicalKey, typicalValue, full, goldenTime); err != nil {
 		t.Error(err)
 	}
-	_, err := Decode(typicalKey, typicalValue, append(headers, Header{}), goldenTime)
-	checkError(t, "headers", err, TooLarge, "headers")
+	for name, headers := range map[string][]Header{
+		"one header more":       append(slices.Clone(full), Header{}),
+		"one byte more":         append(many("a", 1, MaxHeaderBytes), Header{Key: "b"}),
+		"empty headers":         make([]Header, MaxHeaders+1),
+		"very many of pushd's":  many("pushd-dlq-x", 17, 999),
+		"very large of pushd's": many("pushd-dlq-x", 1, 4097),
+	} {
+		_, err := Decode(typicalKey, typicalValue, headers, goldenTime)
+		checkError(t, name, err, TooLarge, "headers")
+	}
 }
 
 func TestControlCharactersAreRefusedInEveryText(t *testing.T) {
@@ -127,6 +143,30 @@ func TestControlCharactersAreRefusedInEveryText(t *testing.T) {
 			value := wakeWith(field, `"00`+evil+`00"`)
 			_, err := Decode(nil, value, nil, goldenTime)
 			checkError(t, string(value), err, BadField, field)
+		}
+	}
+}
+
+// Token and topic become a path and a header of the request to APNs, the tenant a name of files.
+func TestNothingThatBecomesAHeaderAPathOrAFileNameHoldsMoreThanItMay(t *testing.T) {
+	t.Parallel()
+	for field, allowed := range map[string]class{"token": hexDigit, "topic": visible, "tenant": tenantChar} {
+		taken := 0
+		for r := range rune(0x300) {
+			raw, _ := json.Marshal("00" + string(r) + "0")
+			value := bytes.Replace(wakeWith("x", `0`), []byte(`"tenant":"acme",`), nil, 1)
+			value = append(value[:len(value)-1], fmt.Sprintf(`,"tenant":"acme",%q:%s}`, field, raw)...)
+			e, err := Decode(nil, value, nil, goldenTime)
+			if err != nil {
+				continue
+			}
+			taken++
+			if word := map[string]string{"token": e.Token, "topic": e.Topic, "tenant": e.Tenant}[field]; !allowed.has([]byte(word)) {
+				t.Errorf("%s holds %q", field, word)
+			}
+		}
+		if want := map[class]int{hexDigit: 22, visible: 94, tenantChar: 65}[allowed]; taken != want {
+			t.Errorf("%s: %d characters are taken, want %d", field, taken, want)
 		}
 	}
 }

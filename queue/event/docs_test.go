@@ -44,11 +44,16 @@ func TestTheExamplesOfTheDocumentationAreWhatTheyAreCalled(t *testing.T) {
 			if d, ok := ParseDeadLetter(parseHeaderLines(content)); !ok || len(d.Original) > 0 {
 				t.Errorf("%s: %+v, %v", content, d, ok)
 			}
+		case "text mark":
+			headers := parseHeaderLines(content)
+			if m, ok := ParseMark(headers); !ok || string(headers[0].Value) != string(m.Key()) || m.By == "" {
+				t.Errorf("%s: %+v, %v", content, m, ok)
+			}
 		default:
 			t.Errorf("nobody checks a block of %s", kind)
 		}
 	}
-	if seen["json value"] < 6 || seen["json value"] != seen["text record"] || seen["json feedback"] == 0 || seen["text dead"] == 0 {
+	if seen["json value"] < 6 || seen["json value"] != seen["text record"] || seen["json feedback"] == 0 || seen["text dead"] == 0 || seen["text mark"] == 0 {
 		t.Errorf("examples found: %v", seen)
 	}
 }
@@ -58,7 +63,8 @@ func TestTheDocumentationNamesEveryFieldOutcomeAndReason(t *testing.T) {
 	docs := readDocs(t)
 	names := append(outcomeNames[TokenDead:], reasonNames[:]...)
 	names = append(names, pushTypes[:]...)
-	for _, schema := range []string{"event", "feedback", "dead-letter-headers"} {
+	names = append(names, string(Replayed), string(Dropped))
+	for _, schema := range []string{"event", "feedback", "dead-letter-headers", "dead-letter-mark"} {
 		content, err := os.ReadFile("../../docs/schema/" + schema + ".schema.json")
 		if err != nil {
 			t.Fatal(err)
@@ -73,6 +79,20 @@ func TestTheDocumentationNamesEveryFieldOutcomeAndReason(t *testing.T) {
 		if !strings.Contains(docs, "`"+name+"`") && !strings.Contains(docs, "\n"+name+": ") {
 			t.Errorf("docs/events.md does not speak of %s", name)
 		}
+	}
+}
+
+func TestTheDocumentationListsNoOtherReasons(t *testing.T) {
+	t.Parallel()
+	_, after, _ := strings.Cut(readDocs(t), "\n| reason | |\n")
+	table, _, _ := strings.Cut(after, "\n\n")
+	var listed []string
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z0-9_]+)` \\|").FindAllStringSubmatch(table, -1) {
+		listed = append(listed, row[1])
+	}
+	slices.Sort(listed)
+	if want := slices.Sorted(slices.Values(Reasons())); !slices.Equal(listed, want) {
+		t.Errorf("listed are\n%s, there are\n%s", listed, want)
 	}
 }
 

@@ -2,6 +2,7 @@ package event
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 )
 
@@ -57,6 +58,9 @@ var reasonNames = [...]string{
 }
 
 func (r Reason) String() string { return reasonNames[r] }
+
+// Reasons are the names of all reasons.
+func Reasons() []string { return slices.Clone(reasonNames[:]) }
 
 // ReasonOf is the reason of the *Error in err's chain, or Other.
 func ReasonOf(err error) Reason {

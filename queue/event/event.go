@@ -12,17 +12,18 @@ const (
 // Bounds of a record of the check-in topic, in bytes unless said otherwise. What is over one is refused with TooLarge
 // (nesting: TooDeep).
 const (
-	MaxValue     = 64 << 10 // the record's value
-	MaxHeaders   = 64       // headers of the record, in number
-	MaxDepth     = 16       // objects and arrays inside one another, in number
-	MaxID        = 128
-	MaxTenant    = 64
-	MaxDevice    = 255
-	MaxToken     = 4096
-	MaxPushMagic = 512 // Apple bounds it only by the payload of 4096
-	MaxTopic     = 255
-	MaxPayload   = 4096 // without white space; what APNs and FCM take
-	MaxReason    = 255
+	MaxValue       = 64 << 10 // the record's value
+	MaxHeaders     = 64       // headers of the record, in number
+	MaxHeaderBytes = 32 << 10 // their names and values together
+	MaxDepth       = 16       // objects and arrays inside one another, in number
+	MaxID          = 128
+	MaxTenant      = 64
+	MaxDevice      = 255
+	MaxToken       = 4096
+	MaxPushMagic   = 512 // Apple bounds it only by the payload of 4096
+	MaxTopic       = 255
+	MaxPayload     = 4096 // without white space; what APNs and FCM take
+	MaxReason      = 255
 )
 
 // Type is what an event says.

@@ -242,28 +242,38 @@ func TestTheSchemasTakeWhatPushdWrites(t *testing.T) {
 	if err := schemaTakes(compileSchema(t, "feedback"), f.AppendJSON(nil)); err != nil {
 		t.Error(err)
 	}
+	mark := Mark{Deed: Replayed, Partition: 7, Offset: 52, By: "ops@desk-3", At: time.Now()}
+	if err := schemaTakes(compileSchema(t, "dead-letter-mark"), headersJSON(t, mark.Headers())); err != nil {
+		t.Error(err)
+	}
 	schema := compileSchema(t, "dead-letter-headers")
-	headers := map[string]string{}
-	for _, h := range DeadLetterHeaders(typicalHeaders, &Error{BadJSON, "", "x"}, "pushd.checkin", 1, 2, time.Now()) {
-		headers[h.Key] = string(h.Value)
-	}
-	value, err = json.Marshal(headers)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := schemaTakes(schema, value); err != nil {
+	letter := DeadLetterHeaders(typicalHeaders, Cut{}, &Error{BadJSON, "", "x"}, "pushd.checkin", 1, 2, time.Now())
+	if err := schemaTakes(schema, headersJSON(t, letter)); err != nil {
 		t.Error(err)
 	}
 	for _, reason := range reasonNames {
-		headers[deadReason] = reason
-		value, _ := json.Marshal(headers)
-		if err := schemaTakes(schema, value); err != nil {
+		other := append(slices.Clone(letter), Header{deadReason, []byte(reason)})
+		if err := schemaTakes(schema, headersJSON(t, other)); err != nil {
 			t.Errorf("%s: %v", reason, err)
 		}
 	}
-	delete(headers, deadOffset)
-	value, _ = json.Marshal(headers)
-	if schemaTakes(schema, value) == nil {
-		t.Error("a dead letter without its offset is taken")
+	for i := range letter {
+		if strings.HasPrefix(letter[i].Key, deadPrefix) && schemaTakes(schema, headersJSON(t, slices.Delete(slices.Clone(letter), i, i+1))) == nil {
+			t.Errorf("a dead letter without its %s is taken", letter[i].Key)
+		}
 	}
+}
+
+// headersJSON is headers as the schemas speak of them.
+func headersJSON(t *testing.T, headers []Header) []byte {
+	t.Helper()
+	texts := map[string]string{}
+	for _, h := range headers {
+		texts[h.Key] = string(h.Value)
+	}
+	value, err := json.Marshal(texts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return value
 }

@@ -15,7 +15,7 @@ import (
 // what it takes, and nothing else. It gives up (unsure) on half surrogate pairs, which encoding/json cannot tell from a
 // U+FFFD that was meant.
 func oracle(key, value []byte, headers []Header, recordTime time.Time) (e Event, ok, unsure bool) {
-	if len(value) > 64<<10 || len(headers) > 64 || !utf8.Valid(value) || oracleDepth(value) > 16 {
+	if len(value) > 64<<10 || oracleHeaders(headers) || !utf8.Valid(value) || oracleDepth(value) > 16 {
 		return Event{}, false, false
 	}
 	if halfPair.Match(value) {
@@ -28,6 +28,20 @@ func oracle(key, value []byte, headers []Header, recordTime time.Time) (e Event,
 		e.Time = recordTime
 	}
 	return e, o.good, false
+}
+
+// oracleHeaders says whether there are too many headers.
+func oracleHeaders(headers []Header) bool {
+	var number, size [2]int // of others, and of pushd's own
+	for _, h := range headers {
+		i := 0
+		if strings.HasPrefix(h.Key, "pushd-dlq-") {
+			i = 1
+		}
+		number[i]++
+		size[i] += len(h.Key) + len(h.Value)
+	}
+	return number[0] > 64 || size[0] > 32<<10 || number[1] > 16 || size[1] > 4<<10
 }
 
 var halfPair = regexp.MustCompile(`(?i)\\ud[89a-f]`)

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"pushd/dispatcher"
+	"pushd/providers"
+)
+
+// controlName is the file in the ledger's directory that says where the daemon is reached and with which token. The
+// directory and the file are their owner's alone: who may read it may command the daemon.
+const controlName = "control.json"
+
+// controlFile is what is in it.
+type controlFile struct {
+	Address string `json:"address"` // host:port of the admin listener
+	Token   string `json:"token"`   // another one at each start
+}
+
+// control is what an operator tells a running daemon: routes of the admin listener below /control/, for who has the token.
+// Each command is a line of the log.
+type control struct {
+	path   string
+	token  string
+	engine *dispatcher.Engine
+	log    *slog.Logger
+}
+
+// openControl puts the routes on the listener and writes the file.
+func openControl(dir string, admin *admin, engine *dispatcher.Engine, log *slog.Logger) (*control, error) {
+	c := &control{path: filepath.Join(dir, controlName), token: rand.Text(), engine: engine, log: log}
+	admin.routes.Handle("GET /control/guards", c.allowed(c.guards))
+	admin.routes.Handle("POST /control/guards/release", c.allowed(c.releaseGuard))
+	admin.routes.Handle("GET /control/partitions", c.allowed(c.partitions))
+	admin.routes.Handle("POST /control/partitions/proceed", c.allowed(c.proceed))
+	if err := c.write(controlFile{Address: admin.addr().String(), Token: c.token}); err != nil {
+		return nil, fmt.Errorf("store.dir: the file for operators' commands cannot be written: %w", err)
+	}
+	return c, nil
+}
+
+// write replaces the file at once, so that nobody reads half of it.
+func (c *control) write(content controlFile) error {
+	text, err := json.Marshal(content)
+	if err != nil {
+		return err
+	}
+	next := c.path + ".new"
+	if err := os.Remove(next); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.WriteFile(next, append(text, '\n'), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(next, c.path)
+}
+
+// close removes the file: there is nobody any more to be told.
+func (c *control) close(context.Context) error { return os.Remove(c.path) }
+
+// allowed lets in who has the token, and answers with what the command gives, or with its error.
+func (c *control) allowed(command func(*http.Request) (any, error)) http.Handler {
+	want := []byte("Bearer " + c.token)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), want) != 1 {
+			c.log.Warn("a command without the token was refused", "path", r.URL.Path, "from", r.RemoteAddr)
+			writeJSON(w, http.StatusUnauthorized, controlError{"the token is missing or another daemon's: it is in " + controlName + " of store.dir"})
+			return
+		}
+		answer, err := command(r)
+		if err != nil {
+			writeJSON(w, http.StatusBadRequest, controlError{err.Error()})
+			return
+		}
+		writeJSON(w, http.StatusOK, answer)
+	})
+}
+
+// controlError is the answer to a command that was not carried out.
+type controlError struct {
+	Error string `json:"error"`
+}
+
+// guardAnswer is a tripped guard.
+type guardAnswer struct {
+	Tenant   string    `json:"tenant"`
+	Provider string    `json:"provider"`
+	Since    time.Time `json:"since"`
+	Dead     int       `json:"dead"`     // of the newest answers
+	Accepted int       `json:"accepted"` // of the newest answers
+}
+
+func (c *control) guards(*http.Request) (any, error) {
+	answer := []guardAnswer{}
+	for _, g := range c.engine.Guards() {
+		answer = append(answer, guardAnswer{g.Tenant, g.Provider, g.Since, g.Dead, g.Accepted})
+	}
+	return answer, nil
+}
+
+// releaseAnswer says which guards of the tenant were tripped, and are not any more.
+type releaseAnswer struct {
+	Released []string `json:"released"` // providers
+}
+
+func (c *control) releaseGuard(r *http.Request) (any, error) {
+	tenant, provider := r.FormValue("tenant"), r.FormValue("provider")
+	report, err := strconv.ParseBool(r.FormValue("report"))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("report: %q is not true or false", r.FormValue("report"))
+	case provider != "" && provider != providers.APNs && provider != providers.FCM:
+		return nil, fmt.Errorf("provider: %q is neither %s nor %s", provider, providers.APNs, providers.FCM)
+	}
+	released, known := c.engine.ReleaseGuard(tenant, provider, report)
+	if !known {
+		return nil, fmt.Errorf("tenant %q has had no push since the start, so there is nothing to release; is it the tenant's name?", tenant)
+	}
+	log := c.log.With("tenant", tenant, "provider", provider, "report", report, "from", r.RemoteAddr)
+	if len(released) == 0 {
+		log.Info("an operator would release a guard, but none is tripped")
+	} else {
+		log.Info("an operator released a guard", "released", len(released))
+	}
+	answer := releaseAnswer{Released: []string{}}
+	for _, road := range released {
+		answer.Released = append(answer.Released, road.Provider)
+	}
+	return answer, nil
+}
+
+// partitionAnswer is a stopped partition.
+type partitionAnswer struct {
+	Partition    int32     `json:"partition"`
+	Bad          int       `json:"bad"`                    // of the newest records that were read
+	Of           int       `json:"of"`                     // so many
+	WaitingSince time.Time `json:"waiting_since,omitzero"` // when the first record that is not read was published
+}
+
+func (c *control) partitions(*http.Request) (any, error) {
+	answer := []partitionAnswer{}
+	for _, p := range c.engine.StoppedPartitions() {
+		answer = append(answer, partitionAnswer{p.Partition, p.Bad, p.Of, p.Waiting})
+	}
+	return answer, nil
+}
+
+// proceedAnswer says what became of the partitions that were to go on. Only those that were named can be in the latter two.
+type proceedAnswer struct {
+	ReadOn      []int32 `json:"read_on"`
+	NotStopped  []int32 `json:"not_stopped"`
+	NotAssigned []int32 `json:"not_assigned"` // to this daemon
+}
+
+func (c *control) proceed(r *http.Request) (any, error) {
+	if err := r.ParseForm(); err != nil {
+		return nil, err
+	}
+	var named []int32
+	for _, text := range r.Form["partition"] {
+		partition, err := strconv.ParseInt(text, 10, 32)
+		if err != nil {
+			return nil, fmt.Errorf("partition: %q is not a number", text)
+		}
+		named = append(named, int32(partition))
+	}
+	slices.Sort(named)
+	proceeded, assigned := c.engine.Proceed(named...)
+	c.log.Info("an operator lets partitions go on", "partitions", proceeded, "named", named, "from", r.RemoteAddr)
+	answer := proceedAnswer{ReadOn: append([]int32{}, proceeded...), NotStopped: []int32{}, NotAssigned: []int32{}}
+	for _, p := range slices.Compact(named) {
+		switch {
+		case slices.Contains(proceeded, p):
+		case slices.Contains(assigned, p):
+			answer.NotStopped = append(answer.NotStopped, p)
+		default:
+			answer.NotAssigned = append(answer.NotAssigned, p)
+		}
+	}
+	return answer, nil
+}

@@ -1,0 +1,150 @@
+package dispatcher
+
+import (
+	"time"
+
+	"pushd/queue"
+)
+
+// A window is shared by all tenants of its partition. One that has more wakes than its limits let through, or whose
+// provider is down, would fill the window, and the events of all others would not even be read. So the wakes of a lane that
+// crowds a window are parked: they keep their places in the lane, but the ledger has them too, and the window goes on.
+//
+// Where nobody else is on the partition nothing is parked: it pauses, and Kafka is the queue. The same where half of
+// merge.max_waiting is used up: the other half is for those who wait for another reason.
+
+const (
+	// crowdAfter is how long the head of a full window may have stood there before somebody is found to crowd it.
+	crowdAfter = 300 * time.Millisecond
+	// crowdEvery is how often a window is looked at for that: it takes a walk over all who hold its offsets.
+	crowdEvery = 200 * time.Millisecond
+	// crowdParks is how many wakes of a shard are parked at once: they all go into one flush.
+	crowdParks = queue.WindowSize / 2
+	// crowded is how many offsets of a window, or wakes in a lane, are a crowd.
+	crowded = queue.WindowSize / 16
+)
+
+// crowd finds out which lanes crowd the window, and parks the oldest of their wakes. full says that the next record finds
+// no room.
+func (c *core) crowd(full bool, now time.Time) {
+	if now.Sub(c.looked) < crowdEvery {
+		return
+	}
+	c.looked = now
+	for l := range c.crowds {
+		if !l.gate.down() && l.places.Load() < crowded {
+			delete(c.crowds, l)
+		}
+	}
+	if !full {
+		return
+	}
+	if now.Sub(c.head().read) >= crowdAfter {
+		c.blame()
+	}
+	c.makeRoom(now)
+}
+
+// blame finds who fills the window: lanes that hold a good piece of it, or twice the part that would be fair; and all lanes
+// of a provider that is down, or that together hold most of it, as when it comes back slowly. Somebody else must be on the
+// partition to suffer from it.
+func (c *core) blame() {
+	total := 0 // offsets held
+	lanes, gates := make(map[*lane]int), make(map[*gate]int)
+	for w := range c.holders.all {
+		if w.stands() {
+			n := len(w.taken)
+			lanes[w.content.lane] += n
+			gates[w.content.lane.gate] += n
+			total += n
+		}
+	}
+	up, others := false, make(map[*gate]bool) // gates beside which lanes of another suffer
+	for _, l := range c.routes {
+		if l.gate.down() {
+			continue
+		}
+		up = true
+		for g := range gates {
+			if g != l.gate {
+				others[g] = true
+			}
+		}
+	}
+	if len(c.routes) < 2 || !up {
+		return
+	}
+	for l, n := range lanes {
+		all := others[l.gate] && (l.gate.down() || 2*gates[l.gate] > total)
+		if all || n >= crowded || n*len(lanes) > 2*total {
+			c.crowds[l] = struct{}{}
+		}
+	}
+}
+
+// makeRoom parks wakes of the lanes that crowd, those first that hold the head of the window.
+func (c *core) makeRoom(now time.Time) {
+	parked := 0
+	for w := range c.holders.all {
+		if _, crowds := c.crowds[w.content.lane]; crowds && parked < crowdParks {
+			c.makeWay(w, now)
+			parked++
+		}
+	}
+}
+
+// makeWay parks a wake that holds an offset while it stands in a lane that crowds.
+func (c *core) makeWay(w *wake, now time.Time) {
+	if w.stands() && (w.durable || c.Budget.Load() > int64(c.Config.Merge.MaxWaiting/2)) {
+		c.park(w, now)
+	}
+}
+
+// stands says whether the wake waits for its turn, or for a retry.
+func (w *wake) stands() bool { return (w.state == queued || w.state == waiting) && !w.moot }
+
+// holders are the wakes that hold offsets, the oldest first: a list through the wakes themselves, as there can be as many as
+// the window has offsets, and each comes and goes.
+type holders struct{ oldest, newest *wake }
+
+// add puts a wake at the end, before it takes its first offset.
+func (h *holders) add(w *wake) {
+	if w.older != nil || h.oldest == w {
+		return
+	}
+	if w.older = h.newest; w.older != nil {
+		w.older.newer = w
+	} else {
+		h.oldest = w
+	}
+	h.newest = w
+}
+
+// drop takes a wake out, if it is in.
+func (h *holders) drop(w *wake) {
+	if w.older == nil && h.oldest != w {
+		return
+	}
+	if w.older != nil {
+		w.older.newer = w.newer
+	} else {
+		h.oldest = w.newer
+	}
+	if w.newer != nil {
+		w.newer.older = w.older
+	} else {
+		h.newest = w.older
+	}
+	w.older, w.newer = nil, nil
+}
+
+// all are the holders; what yield is given may be dropped.
+func (h *holders) all(yield func(*wake) bool) {
+	for w := h.oldest; w != nil; {
+		next := w.newer
+		if !yield(w) {
+			return
+		}
+		w = next
+	}
+}

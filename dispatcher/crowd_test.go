@@ -1,0 +1,208 @@
+package dispatcher
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"pushd/providers"
+	"pushd/queue"
+	"pushd/queue/event"
+)
+
+// tenantWake is a record of a tenant's device, at an offset.
+func tenantWake(tenant string, offset int64, p event.Priority) queue.Record {
+	key, value := event.Encode(&event.Event{
+		ID: fmt.Sprint("e", offset), Tenant: tenant, Device: fmt.Sprint("d", offset), Provider: providers.FCM,
+		Token: fmt.Sprintf("%s-%d", tenant, offset), Priority: p,
+	})
+	return queue.Record{Offset: offset, Key: key, Value: value, Time: time.Now()}
+}
+
+func TestAnUrgentWakeBehindAnotherTenantsBacklogIsSentWithinASecond(t *testing.T) {
+	t.Parallel()
+	for name, others := range map[string]RatesConfig{
+		"the noisy tenant has a limit of its own": {InFlight: 1000},
+		"both share the provider's limit":         {InFlight: 1000, FCM: 500},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				cfg := DefaultConfig()
+				cfg.Rates = others
+				p := newPlant(t, vfs.NewMem(), cfg, &provider{latency: 10 * time.Millisecond})
+				p.engine.deps.Open = func(tenant, _ string) (Credential, bool) {
+					c := Credential{Sender: p.provider, InFlight: 1000}
+					if tenant == "noisy" && others.FCM == 0 {
+						c.Rate = 500
+					}
+					return c, true
+				}
+				defer p.stop()
+				o := p.assign(0, 0)
+				const bulk = 60_000 // nearly four windows
+				if err := o.Take(t.Context(), []queue.Record{tenantWake("quiet", 0, event.Urgent)}); err != nil {
+					t.Fatal(err)
+				}
+				for from := int64(1); from < bulk; from += 1000 {
+					var batch []queue.Record
+					for offset := from; offset < min(from+1000, bulk); offset++ {
+						batch = append(batch, tenantWake("noisy", offset, event.Bulk))
+					}
+					if err := o.Take(t.Context(), batch); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if err := o.Take(t.Context(), []queue.Record{tenantWake("quiet", bulk, event.Urgent)}); err != nil {
+					t.Fatal(err)
+				}
+				pass(time.Second)
+				p.provider.mu.Lock()
+				pushed := p.provider.times[fmt.Sprint("quiet-", bulk)]
+				p.provider.mu.Unlock()
+				if pushed != 1 {
+					t.Errorf("the urgent wake was pushed %d times within a second", pushed)
+				}
+				p.balanced()
+				pass(5 * time.Minute)
+				if open := p.metric("pushd_wakes"); open != 0 || o.Watermark() != bulk+1 {
+					t.Errorf("%v wakes are left, the watermark is %d", open, o.Watermark())
+				}
+				for token, times := range p.provider.times {
+					if times != 1 {
+						t.Fatalf("%s was pushed to %d times", token, times)
+					}
+				}
+				p.balanced()
+			})
+		})
+	}
+}
+
+func TestATenantAloneOnItsPartitionIsNotParked(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cfg := DefaultConfig()
+		cfg.Rates.FCM = 1000
+		p := newPlant(t, vfs.NewMem(), cfg, &provider{latency: 10 * time.Millisecond})
+		defer p.stop()
+		o := p.assign(0, 0)
+		ctx, cancel := context.WithCancel(t.Context())
+		taken := make(chan int64)
+		go func() {
+			var from int64
+			for ; ctx.Err() == nil; from += 1000 {
+				if o.Take(ctx, wakes(0, from, from+1000)) != nil {
+					break
+				}
+			}
+			taken <- from
+		}()
+		pass(5 * time.Second)
+		if n := p.metric("pushd_retry_queue_entries"); n != 0 {
+			t.Errorf("%v wakes are parked", n)
+		}
+		cancel()
+		if n := <-taken; n > 5_000+queue.WindowSize+maxBacklog+2000 {
+			t.Errorf("%d records were taken in 5 s at 1000/s: the partition did not pause", n)
+		}
+	})
+}
+
+func TestHoldersKeepTheirOrder(t *testing.T) {
+	t.Parallel()
+	var h holders
+	a, b, c := &wake{name: "a"}, &wake{name: "b"}, &wake{name: "c"}
+	names := func() (s string) {
+		for w := range h.all {
+			s += w.name
+		}
+		return s
+	}
+	for _, step := range []struct {
+		do   func(*wake)
+		w    *wake
+		want string
+	}{
+		{h.drop, a, ""}, {h.add, a, "a"}, {h.add, b, "ab"}, {h.add, a, "ab"}, {h.add, c, "abc"}, {h.drop, b, "ac"}, {h.drop, b, "ac"},
+		{h.add, b, "acb"}, {h.drop, a, "cb"}, {h.drop, b, "c"}, {h.drop, c, ""}, {h.add, b, "b"},
+	} {
+		if step.do(step.w); names() != step.want {
+			t.Fatalf("%q, not %q", names(), step.want)
+		}
+	}
+}
+
+func TestAnUrgentWakeBehindSeveralBacklogsIsSentSoon(t *testing.T) {
+	t.Parallel()
+	for _, noisy := range []int{1, 2, 3} {
+		t.Run(fmt.Sprint(noisy), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPlant(t, vfs.NewMem(), DefaultConfig(), &provider{latency: 10 * time.Millisecond})
+				p.engine.deps.Open = func(tenant, _ string) (Credential, bool) {
+					c := Credential{Sender: p.provider, InFlight: 1000}
+					if tenant != "quiet" {
+						c.Rate = 200 // its own limit, not the quiet one's
+					}
+					return c, true
+				}
+				defer p.stop()
+				o := p.assign(0, 0)
+				const bulk = 40_000
+				go func() {
+					r := []queue.Record{tenantWake("quiet", 0, event.Urgent)}
+					for offset := int64(1); offset < bulk; offset++ {
+						if r = append(r, tenantWake(fmt.Sprint("noisy", offset%int64(noisy)), offset, event.Bulk)); len(r) == 1000 {
+							_ = o.Take(t.Context(), r)
+							r = nil
+						}
+					}
+					_ = o.Take(t.Context(), append(r, tenantWake("quiet", bulk, event.Urgent)))
+				}()
+				for s := range 300 {
+					pass(time.Second)
+					p.provider.mu.Lock()
+					pushed := p.provider.times[fmt.Sprint("quiet-", bulk)]
+					p.provider.mu.Unlock()
+					if pushed > 0 {
+						if s > 3 {
+							t.Errorf("the urgent wake of a tenant far below its limit took %d s", s+1)
+						}
+						break
+					}
+				}
+				pass(10 * time.Minute)
+			})
+		})
+	}
+}
+
+func TestAForgottenDeviceIsNotParked(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, DefaultConfig())
+	ev := func(ty event.Type) {
+		w.event(event.Event{Type: ty, ID: fmt.Sprint("e", len(w.log)), Tenant: "acme", Device: "d", Provider: providers.FCM, Token: "t", Time: w.now, Priority: event.Normal})
+		w.read()
+	}
+	ev(event.Wake)
+	for _, wk := range w.offers() {
+		w.begin(wk)
+	}
+	l := w.lanes[[2]string{"acme", providers.FCM}]
+	l.gate = newGate(providers.FCM, DefaultConfig(), nil, nil)
+	l.places.Store(crowded)
+	w.core.crowds[l] = struct{}{}
+	ev(event.Forget)
+	ev(event.Wake)
+	ev(event.Forget)
+	w.flush()
+	w.crash()
+	w.advance(time.Second)
+	if s := w.describe(); s != "" {
+		t.Errorf("after the crash a device waits that was forgotten: %s", s)
+	}
+}

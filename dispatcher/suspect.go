@@ -1,0 +1,135 @@
+package dispatcher
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"pushd/providers"
+	"pushd/store"
+)
+
+// A suspect is a wake whose token is said to be dead, which the lane's guard does not believe yet. It is as lossless as any
+// wake that waits: held back for long it is parked, and after a restart it is sent again, for the guard is new then too.
+
+// suspect lets a dead token wait for what is said of the lane's others.
+func (c *core) suspect(w *wake, v verdict, now time.Time) {
+	w.verdict, w.doubted = v, now
+	settle := w.content.lane.guard.settle()
+	if settle == 0 {
+		c.judge(w, now)
+		return
+	}
+	old := w.content
+	c.clean(w)
+	if w.content.readdressed(old) {
+		c.begin(w, now)
+		return
+	}
+	c.schedule(w, suspect, now.Add(settle), now)
+}
+
+// judge decides what becomes of a suspect: it is due, or what the guard says has changed. While the guard is tripped, some
+// are sent again from time to time: only so it can learn that the provider has come to its senses.
+func (c *core) judge(w *wake, now time.Time) {
+	ruling := c.ruling(w, now)
+	probe := c.Config.Merge.HoldProbe
+	switch {
+	case ruling == believed:
+		c.believe(w, now)
+	case w.content.expired(now):
+		c.report(w, store.Expired, verdict{reason: "expired while its token was in doubt"}, now)
+	case ruling == unproven:
+		c.schedule(w, suspect, now.Add(min(unprovenEvery, c.Config.Guard.Patience)), now)
+	case w.content.lane.guard.samples(now, probe):
+		w.attempts = 0
+		c.queue(w)
+	default:
+		c.schedule(w, suspect, now.Add(probe), now)
+	}
+}
+
+// ruling is the guard's, but for a token that was long in doubt alone: one dead device of a small tenant proves nothing.
+func (c *core) ruling(w *wake, now time.Time) ruling {
+	r := w.content.lane.guard.rule(now)
+	if r == unproven && now.Sub(w.doubted) >= c.Config.Guard.Patience {
+		return believed
+	}
+	return r
+}
+
+// believe reports the token dead.
+func (c *core) believe(w *wake, now time.Time) {
+	c.unschedule(w)
+	if since := w.verdict.since; !since.IsZero() {
+		token := c.Identify.Token(w.content.token)
+		c.index.Bury(token, since)
+		c.tombstones = append(c.tombstones, store.Tombstone{Token: token, Since: since})
+	}
+	c.report(w, store.TokenDead, w.verdict, now)
+}
+
+// mergeSuspect takes an event of a device whose token is in doubt: with another address, or one that was registered since,
+// it is worth a push.
+func (c *core) mergeSuspect(w *wake, newer *content, t taken, now time.Time) {
+	old := w.content
+	w.content = old.merged(newer)
+	c.hold(w, t)
+	if w.content.readdressed(old) {
+		w.attempts = 0
+		c.begin(w, now)
+		return
+	}
+	c.books.pending++
+	if w.durable {
+		c.park(w, now)
+	}
+}
+
+// readdressed says whether a push made of c goes elsewhere than one made of old, or to a token that was registered anew.
+func (c *content) readdressed(old *content) bool {
+	return c.token != old.token || c.lane != old.lane || c.registered.After(old.registered)
+}
+
+// absolve takes the word that a guard believes its provider again: what it held back is sent again, once, or reported.
+func (c *core) absolve(now time.Time, report bool, of func(*lane) bool) {
+	for _, w := range c.those(suspect, of) {
+		if report || w.resent {
+			c.believe(w, now)
+			continue
+		}
+		w.resent, w.attempts = true, 0
+		c.queue(w)
+	}
+}
+
+// those are the wakes in a state, of some lanes, in the order of their devices, so that a history replays to the byte.
+func (c *core) those(s state, of func(*lane) bool) []*wake {
+	var found []*wake
+	for _, w := range c.wakes {
+		if w.state == s && of(w.content.lane) {
+			found = append(found, w)
+		}
+	}
+	slices.SortFunc(found, func(a, b *wake) int { return cmp.Compare(a.device, b.device) })
+	return found
+}
+
+// watch tells a lane's guard what a batch of results says of its tokens, before any shard hears of them.
+func (o *outlet) watch(results []providers.Result, now time.Time) turnOfGuard {
+	guard := o.lane.guard
+	if guard == nil {
+		return stays
+	}
+	accepted := 0
+	var dead []store.Device
+	for i := range results {
+		switch results[i].Outcome {
+		case providers.Accepted:
+			accepted++
+		case providers.TokenDead:
+			dead = append(dead, results[i].Ref.(*wake).device)
+		}
+	}
+	return guard.note(accepted, dead, now)
+}

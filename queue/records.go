@@ -1,0 +1,100 @@
+package queue
+
+import (
+	"errors"
+	"io"
+
+	"github.com/segmentio/kafka-go/protocol"
+
+	"pushd/queue/event"
+)
+
+// eachRecord gives the records of a fetch's answer to take, until take says false, and returns the offset to go on at. It
+// leaves out what is before from, because a broker answers with whole batches, and the markers of transactions.
+func eachRecord(stream *protocol.RecordStream, partition int32, from int64, take func(Record) bool) (next int64, err error) {
+	next = from
+	for _, batch := range stream.Records {
+		_, control := batch.(*protocol.ControlBatch)
+		for {
+			r, err := batch.ReadRecord()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				return next, err
+			}
+			record, err := recordOf(r, partition)
+			if err != nil {
+				return next, err
+			}
+			if record.Offset < next {
+				continue
+			}
+			next = record.Offset + 1
+			if !control && !take(record) {
+				return next, nil
+			}
+		}
+	}
+	return next, nil
+}
+
+// recordOf copies a record out of kafka-go's buffers: key and value in one piece, and gives the buffers back. Of what is
+// larger than any event the beginning is copied.
+func recordOf(r *protocol.Record, partition int32) (Record, error) {
+	record := Record{Partition: partition, Offset: r.Offset, Time: r.Time}
+	key, value := min(size(r.Key), event.MaxKeptKey), min(size(r.Value), event.MaxValue)
+	record.Cut.Key, record.Cut.Value = beyond(r.Key, key), beyond(r.Value, value)
+	data := make([]byte, key+value)
+	var err error
+	if record.Key, err = copyOut(r.Key, data[:key:key]); err != nil {
+		return Record{}, err
+	}
+	if record.Value, err = copyOut(r.Value, data[key:]); err != nil {
+		return Record{}, err
+	}
+	record.Headers, record.Cut.Headers = headersOf(r.Headers)
+	return record, nil
+}
+
+// headersOf are the headers that are within the bounds, and how many bytes there are where these are not all.
+func headersOf(all []protocol.Header) (kept []event.Header, cut int) {
+	if len(all) == 0 {
+		return nil, 0
+	}
+	var room event.HeaderRoom
+	kept = make([]event.Header, 0, min(len(all), event.MaxHeaders))
+	for _, h := range all {
+		if room.Takes(h.Key, h.Value) {
+			kept = append(kept, event.Header(h))
+		}
+	}
+	return kept, room.Cut()
+}
+
+func size(b protocol.Bytes) int {
+	if b == nil {
+		return 0
+	}
+	return b.Len()
+}
+
+// beyond is how large b is, where that is more than is kept; else 0.
+func beyond(b protocol.Bytes, kept int) int {
+	if size(b) > kept {
+		return size(b)
+	}
+	return 0
+}
+
+// copyOut fills data from b, and returns it. What is nil stays nil.
+func copyOut(b protocol.Bytes, data []byte) ([]byte, error) {
+	if b == nil {
+		return nil, nil
+	}
+	defer b.Close()
+	if _, err := io.ReadFull(b, data); err != nil {
+		return nil, err
+	}
+	return data, nil
+}

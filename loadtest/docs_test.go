@@ -1,0 +1,41 @@
+package main
+
+import (
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// keysOf are the keys of a type of the scenario, and of all that it has.
+func keysOf(t reflect.Type, known map[string]bool) {
+	switch t.Kind() {
+	case reflect.Slice, reflect.Pointer:
+		keysOf(t.Elem(), known)
+	case reflect.Struct:
+		for i := range t.NumField() {
+			if key := t.Field(i).Tag.Get("yaml"); key != "" {
+				known[key] = true
+				keysOf(t.Field(i).Type, known)
+			}
+		}
+	}
+}
+
+func TestEveryKeyOfAScenarioIsInTheDocument(t *testing.T) {
+	t.Parallel()
+	content, err := os.ReadFile("../docs/loadtest.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{}
+	keysOf(reflect.TypeFor[Scenario](), known)
+	if len(known) < 35 {
+		t.Fatalf("only %d keys are found", len(known))
+	}
+	for key := range known {
+		if doc := string(content); !strings.Contains(doc, "`"+key+"`") && !strings.Contains(doc, key+": ") {
+			t.Errorf("docs/loadtest.md does not say what %s is", key)
+		}
+	}
+}

@@ -1,0 +1,199 @@
+// Command loadtest answers one question: does the whole daemon hold the rate, and lose nothing? It plays a scenario: a broker
+// and simulators of APNs and FCM around a daemon that is a process of its own, events that are published at the times of a
+// plan whatever the daemon does, and what goes wrong meanwhile. What came of the events it takes from the publisher's list
+// and the simulators' accounts; pushd's own account is only watched for its balance.
+//
+//	go run ./loadtest --list
+//	go run ./loadtest --scenario provider-outage
+//
+// How fast one part is, and against what, is the question of the benchmarks.
+//
+// Exit codes: 0 the scenario passed; 1 it failed, or could not be played to its end; 2 it was called wrongly.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+// Exit codes.
+const (
+	exitPassed = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+func main() { os.Exit(execute(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// maxEmbedded is how many events the embedded broker is given, half a kilobyte of memory each.
+const maxEmbedded = 2_000_000
+
+// command is the command line.
+type command struct {
+	Scenario string         `help:"Scenario: a name that --list shows, or a file." default:"steady" placeholder:"NAME|FILE"`
+	List     bool           `help:"List the scenarios."`
+	Duration *time.Duration `help:"How long events are published, instead of the scenario's." placeholder:"30s"`
+	Rate     *float64       `help:"Events per second over all groups, instead of the scenario's; bursts go with it." placeholder:"N"`
+	Seed     uint64         `help:"The same seed publishes the same events; 0 takes one from the clock." default:"0" placeholder:"S"`
+	Broker   []string       `help:"Addresses of a Kafka broker to use, instead of the embedded one; this run makes its own topics there and deletes them." placeholder:"HOST:PORT"`
+	Pushd    string         `help:"The daemon's binary; without it, it is built from this checkout." placeholder:"PATH"`
+	JSON     bool           `name:"json" help:"Print the result as one JSON object, with the same numbers as the table."`
+	Log      string         `help:"Write the daemon's log to this file." placeholder:"FILE"`
+}
+
+// Validate is called by kong.
+func (c *command) Validate() error {
+	var faults []error
+	if c.Duration != nil && (*c.Duration < shortestRun || *c.Duration > longestRun) {
+		faults = append(faults, fmt.Errorf("--duration: %v is not between %v and %v", *c.Duration, shortestRun, longestRun))
+	}
+	if c.Rate != nil && !(*c.Rate > 0 && *c.Rate <= maxRate) {
+		faults = append(faults, fmt.Errorf("--rate: %g events per second is not above 0 and at most %d", *c.Rate, maxRate))
+	}
+	return errors.Join(faults...)
+}
+
+func execute(args []string, stdout, stderr io.Writer) int {
+	var c command
+	helped := false // --help was printed; kong goes on after it, and whatever it says then does not matter
+	parser := kong.Must(&c, kong.Name("loadtest"), kong.Writers(stdout, stderr), kong.Exit(func(int) { helped = true }),
+		kong.Description("Does the whole daemon hold the rate, and lose nothing? Plays a scenario against broker and simulators, with pushd as a process of its own."),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 120}))
+	_, err := parser.Parse(args)
+	switch {
+	case helped:
+		return exitPassed
+	case err != nil:
+		fmt.Fprintf(stderr, "loadtest: %v\nloadtest: --help shows how it is called\n", err)
+		return exitUsage
+	case c.List:
+		return list(stdout, stderr)
+	}
+	scenario, log, err := c.prepare()
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		fmt.Fprintln(stderr, "loadtest: nothing was started")
+		return exitUsage
+	}
+	defer log.Close()
+	ctx, restore := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer restore()
+	res, err := c.play(ctx, scenario, log, stderr)
+	if err == nil {
+		err = c.show(stdout, res)
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "loadtest: %v\n", err)
+		return exitFailed
+	}
+	if !res.Passed {
+		return exitFailed
+	}
+	return exitPassed
+}
+
+func list(stdout, stderr io.Writer) int {
+	for _, name := range names() {
+		s, err := (&command{Scenario: name}).scenario()
+		if err != nil {
+			fmt.Fprintln(stderr, err)
+			return exitFailed
+		}
+		fmt.Fprintf(stdout, "%-16s %6.0f events/s for %-4v %s\n", name, s.Rate(), s.Duration, s.About)
+	}
+	return exitPassed
+}
+
+// prepare looks at all that the command line names, before anything is started.
+func (c *command) prepare() (*Scenario, io.WriteCloser, error) {
+	s, err := c.scenario()
+	if err == nil {
+		err = c.lookForPushd()
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	log, err := c.openLog()
+	return s, log, err
+}
+
+// scenario is the scenario as the command line wants it.
+func (c *command) scenario() (*Scenario, error) {
+	file, content, err := read(c.Scenario)
+	if err != nil {
+		return nil, err
+	}
+	s, err := parse(file, content, func(s *Scenario) {
+		if c.Duration != nil {
+			s.Duration = *c.Duration
+		}
+		if c.Rate != nil {
+			s.scale(*c.Rate)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	if events := s.mean() * s.Duration.Seconds(); len(c.Broker) == 0 && events > maxEmbedded {
+		return nil, fmt.Errorf("%.0f events are more than the %d that the embedded broker holds in memory; name another with --broker", events, maxEmbedded)
+	}
+	return s, nil
+}
+
+// lookForPushd sees that the binary of --pushd can be run.
+func (c *command) lookForPushd() error {
+	if c.Pushd == "" {
+		return nil
+	}
+	if _, err := exec.LookPath(c.Pushd); err != nil {
+		return fmt.Errorf("--pushd: %s cannot be run: %w; name the daemon's binary, or leave --pushd out to have it built from this checkout", c.Pushd, errors.Unwrap(err))
+	}
+	return nil
+}
+
+// openLog opens the file of --log; without one the daemon's log goes nowhere.
+func (c *command) openLog() (io.WriteCloser, error) {
+	if c.Log == "" {
+		return discarded{io.Discard}, nil
+	}
+	file, err := os.OpenFile(c.Log, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("--log: %w; name a file that can be written", err)
+	}
+	return file, nil
+}
+
+// discarded is a log that nobody wants.
+type discarded struct{ io.Writer }
+
+func (discarded) Close() error { return nil }
+
+func (c *command) play(ctx context.Context, s *Scenario, log io.Writer, stderr io.Writer) (*Result, error) {
+	r := &run{scenario: s, seed: c.Seed, brokers: c.Broker, pushd: c.Pushd, log: log, progress: newProgress(stderr, seconds(s.Duration))}
+	if r.seed == 0 {
+		r.seed = uint64(time.Now().UnixNano() % 1_000_000)
+	}
+	res, err := r.perform(ctx)
+	r.progress.end()
+	return res, err
+}
+
+// show prints the result.
+func (c *command) show(w io.Writer, res *Result) error {
+	if !c.JSON {
+		return res.table(w)
+	}
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(res)
+}

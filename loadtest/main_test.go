@@ -1,0 +1,166 @@
+package main
+
+import (
+	"encoding/json"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+type called struct {
+	code           int
+	stdout, stderr string
+}
+
+func call(args ...string) called {
+	var stdout, stderr strings.Builder
+	code := execute(args, &stdout, &stderr)
+	return called{code, stdout.String(), stderr.String()}
+}
+
+func scenarioFile(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "tiny.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// tiny has all that goes on in a scenario, in two seconds, and expects nothing of the machine's speed.
+const tiny = `
+duration: 2s
+interval: 200ms
+groups:
+  - name: fleet
+    tenants: 3
+    devices: 300
+    rate: 200
+    again: 0.3
+    duplicates: 0.1
+    dead: 0.05
+  - name: doubted
+    devices: 1000
+    rate: 200
+    providers: {apns: 1}
+faults:
+  - {provider: apns, tenants: [doubted-0000], for: 1s, answer: Unregistered}
+acts:
+  - {after: 500ms, renew: fleet}
+  - {after: 1500ms, renew: doubted}
+daemon: [--guard.patience=1s]
+expect:
+  metrics:
+    - {name: 'pushd_guard_trips_total{provider="apns"}', min: 1}
+`
+
+func TestAScenarioIsPlayedToItsEnd(t *testing.T) {
+	t.Parallel()
+	pushd, err := buildDaemon(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Run("a daemon that keeps its promises", func(t *testing.T) {
+		t.Parallel()
+		got := call("--pushd", pushd, "--scenario", scenarioFile(t, tiny), "--seed", "3", "--json")
+		var res Result
+		if err := json.Unmarshal([]byte(got.stdout), &res); err != nil {
+			t.Fatalf("%v\n%s", err, got.stderr)
+		}
+		if res.Lost != 0 || res.FalselyDead != 0 || !res.Scrapes.balanced() || res.Extra != 0 || res.DeadLetters != 0 || res.Unpublished != 0 {
+			t.Errorf("%+v", res)
+		}
+		if res.Events != 800 || res.Pushes == 0 || res.TokensDead == 0 || res.Latency[1].Events == 0 || res.Daemon.PeakMB < 1 || len(res.Swaps) != 4 {
+			t.Errorf("%+v", res)
+		}
+		for _, c := range res.Checks {
+			if strings.HasPrefix(c.What, "pushd_guard") && !c.Passed {
+				t.Errorf("%+v", c)
+			}
+		}
+	})
+	t.Run("providers that never answer", func(t *testing.T) {
+		t.Parallel()
+		got := call("--pushd", pushd, "--scenario", scenarioFile(t, `
+duration: 1s
+drain: 1s
+interval: 100ms
+groups: [{name: fleet, devices: 100, rate: 100}]
+faults: [{answer: hang}]
+daemon: [--kafka.shutdown_drain=1s]
+`))
+		if got.code != exitFailed || !strings.Contains(got.stdout, "FAIL  events lost: 0; it is 100") || !strings.Contains(got.stdout, "100  lost") {
+			t.Errorf("exit code %d\n%s%s", got.code, got.stdout, got.stderr)
+		}
+	})
+	t.Run("a daemon that does not start", func(t *testing.T) {
+		t.Parallel()
+		got := call("--pushd", pushd, "--scenario", scenarioFile(t, smallest+"daemon: [--rates.total=-1]\n"))
+		if got.code != exitFailed || !strings.Contains(got.stderr, "pushd ended by itself: exit status 2") || !strings.Contains(got.stderr, "rates.total") {
+			t.Errorf("exit code %d\n%s", got.code, got.stderr)
+		}
+	})
+}
+
+func TestAWrongCallStartsNothing(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		args []string
+		want string
+	}{
+		"an unknown flag":      {[]string{"--fast"}, "unknown flag --fast"},
+		"an unknown scenario":  {[]string{"--scenario", "calm"}, "no scenario of that name; there are burst, "},
+		"a faulty scenario":    {[]string{"--scenario", scenarioFile(t, "about: x\n")}, "tiny.yaml:1: a scenario needs groups"},
+		"too many events":      {[]string{"--duration", "1h"}, "name another with --broker"},
+		"no rate":              {[]string{"--rate", "0"}, "--rate: 0 events per second is not above 0 and at most 200000"},
+		"no number for a rate": {[]string{"--rate", "nan"}, "--rate: NaN events per second"},
+		"no duration":          {[]string{"--duration", "0s"}, "--duration: 0s is not between 1s and 24h0m0s"},
+		"no such binary":       {[]string{"--pushd", "/nope"}, "--pushd: /nope cannot be run: stat /nope: no such file or directory; name the daemon's binary"},
+		"no binary":            {[]string{"--pushd", "main.go"}, "--pushd: main.go cannot be run"},
+		"no place for a log":   {[]string{"--log", "/nope/x"}, "--log: open /nope/x: no such file or directory; name a file"},
+		"too short a duration": {[]string{"--scenario", "credential-swap", "--duration", "10s"}, "scenarios/credential-swap.yaml:14: after is 12s"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := call(c.args...); got.code != exitUsage || !strings.Contains(got.stderr, c.want) {
+				t.Errorf("exit code %d: %s", got.code, got.stderr)
+			}
+		})
+	}
+}
+
+func TestABrokerThatDoesNotAnswerIsNamed(t *testing.T) {
+	t.Parallel()
+	deaf, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	silent := deaf.Addr().String()
+	defer deaf.Close()
+	for address, cause := range map[string]string{"127.0.0.1:1": "connection refused", silent: "i/o timeout"} {
+		err := awaitBroker(t.Context(), []string{address}, 300*time.Millisecond)
+		if err == nil || !strings.Contains(err.Error(), "no broker answers at "+address+", given by --broker, within 300ms: ") || !strings.Contains(err.Error(), cause) {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+}
+
+func TestTheListHasEveryScenario(t *testing.T) {
+	t.Parallel()
+	got := call("--list")
+	for _, name := range names() {
+		if !strings.Contains(got.stdout, name) {
+			t.Errorf("%s is not listed", name)
+		}
+	}
+	if got.code != exitPassed || call("--help").code != exitPassed {
+		t.Error("--list and --help pass")
+	}
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+// numbered gives every field of a result a value of its own, so that each is seen where it is shown.
+func numbered(v reflect.Value, next *float64) {
+	*next += 1.5
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			numbered(v.Field(i), next)
+		}
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+		for i := range v.Len() {
+			numbered(v.Index(i), next)
+		}
+	case reflect.String:
+		v.SetString(fmt.Sprintf("text-%g", *next))
+	case reflect.Bool:
+		v.SetBool(false)
+	case reflect.Float64:
+		v.SetFloat(7000 + *next)
+	case reflect.Uint64:
+		v.SetUint(uint64(7000 + 3**next))
+	default:
+		v.SetInt(int64(7000 + 3**next))
+	}
+}
+
+// leaves are the numbers and texts of a JSON value.
+func leaves(v any) []any {
+	var all []any
+	switch v := v.(type) {
+	case map[string]any:
+		for _, part := range v {
+			all = append(all, leaves(part)...)
+		}
+	case []any:
+		for _, part := range v {
+			all = append(all, leaves(part)...)
+		}
+	case float64, string:
+		all = append(all, v)
+	}
+	return all
+}
+
+func TestTheTableHasEveryNumberOfTheJSON(t *testing.T) {
+	t.Parallel()
+	var res Result
+	numbered(reflect.ValueOf(&res).Elem(), new(float64))
+	var text, table strings.Builder
+	if err := (&command{JSON: true}).show(&text, &res); err != nil {
+		t.Fatal(err)
+	}
+	if err := (&command{}).show(&table, &res); err != nil {
+		t.Fatal(err)
+	}
+	var tree any
+	if err := json.Unmarshal([]byte(text.String()), &tree); err != nil {
+		t.Fatal(err)
+	}
+	all := leaves(tree)
+	if len(all) < 60 {
+		t.Fatalf("only %d values:\n%s", len(all), text.String())
+	}
+	for _, leaf := range all {
+		if !strings.Contains(table.String(), fmt.Sprint(leaf)) {
+			t.Errorf("%v is in the JSON and not in the table:\n%s", leaf, table.String())
+		}
+	}
+}
+
+func TestASwapIsJudgedByWhenItWasSeen(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		swap Swap
+		want bool
+	}{
+		{Swap{SeenS: 4.9}, true}, {Swap{SeenS: 5.1}, false}, {Swap{SeenS: -1}, false},
+		{Swap{SeenS: -1, Refused: true}, true}, {Swap{SeenS: 1, Refused: true}, false},
+	} {
+		if got := c.swap.check(5 * time.Second).Passed; got != c.want {
+			t.Errorf("%+v: passed %v", c.swap, got)
+		}
+	}
+}
+
+func TestASparklineHasItsHighestBlockWhereMostIs(t *testing.T) {
+	t.Parallel()
+	if got := sparkline([]float64{0, 1, 50, 100}); got != ".▁▅█" {
+		t.Error(got)
+	}
+	if got := sparkline([]float64{0, 0}); got != ".." {
+		t.Error(got)
+	}
+}
+
+func TestAnAccountIsBalancedOnlyIfAScrapeOfNearlyEachSecondSaysSo(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		scrapes Scrapes
+		want    bool
+	}{
+		{Scrapes{Count: 3}, true}, {Scrapes{}, false}, {Scrapes{Count: 1, Least: 20}, false}, {Scrapes{Count: 20, Least: 20}, true}, {Scrapes{Count: 3, Failed: 1}, false}, {Scrapes{Count: 3, WorstImbalance: -1}, false},
+	} {
+		if c.scrapes.balanced() != c.want {
+			t.Errorf("%+v: balanced %v", c.scrapes, !c.want)
+		}
+	}
+}

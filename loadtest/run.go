@@ -1,0 +1,314 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"pushd/loadtest/management"
+	"pushd/loadtest/mixture"
+	"pushd/loadtest/promise"
+	"pushd/loadtest/stage"
+	"pushd/providers/simulator"
+	"pushd/queue"
+	"pushd/queue/embedded"
+	"pushd/queue/event"
+)
+
+// run is one run of a scenario:
+//
+//	set the stage ─▶ daemon ready ─▶ publish, act, sample each second ─▶ drain ─▶ rest ─▶ judge
+type run struct {
+	scenario *Scenario
+	seed     uint64
+	brokers  []string // empty: the embedded broker is started
+	pushd    string   // path of the binary; empty: it is built
+	log      io.Writer
+	progress *progress
+
+	dir       string
+	teardown  []func() error // run in reverse
+	fleet     *fleet
+	book      *promise.Book
+	stage     *stage.Stage
+	topics    management.Server // whose names it has
+	daemon    *daemon
+	scrapes   *scraper
+	publisher *publisher
+	start     time.Time // of publishing
+	ended     time.Time // of watching
+	samples   []sample  // by second
+	swaps     []swap
+	begin     used // before the first event
+	published used // after the last one
+	last      used // at the last sample
+	letters   atomic.Int64
+	dead      atomic.Int64
+}
+
+// sample is how it stands at the end of a second.
+type sample struct {
+	open, lag, parked float64
+	breakers          string
+	cores, rss        float64
+}
+
+// perform runs the scenario. What was started is stopped whatever happens.
+func (r *run) perform(ctx context.Context) (res *Result, err error) {
+	defer func() {
+		for i := len(r.teardown) - 1; i >= 0; i-- {
+			err = errors.Join(err, r.teardown[i]())
+		}
+	}()
+	if err := r.setUp(ctx); err != nil {
+		return nil, err
+	}
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	listening := make(chan struct{})
+	go func() {
+		defer close(listening)
+		if err := r.topics.ListenFor(ctx, r); err != nil {
+			fail(fmt.Errorf("listen to feedback: %w", err))
+		}
+	}()
+	go func() {
+		select {
+		case <-r.daemon.ended:
+			fail(r.daemon.fell())
+		case <-ctx.Done():
+		}
+	}()
+	drained, err := r.load(ctx, fail)
+	if err == nil {
+		res, err = r.result(drained)
+	}
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	fail(nil)
+	<-listening
+	return res, err
+}
+
+func (r *run) setUp(ctx context.Context) (err error) {
+	if len(r.brokers) > 0 { // the longest wait, and the one for which only the caller can do something, comes first
+		r.progress.say("looking for the broker at %s", strings.Join(r.brokers, ", "))
+		if err := awaitBroker(ctx, r.brokers, brokerWithin); err != nil {
+			return err
+		}
+	}
+	if r.dir, err = os.MkdirTemp("", "pushd-load-"); err != nil {
+		return fmt.Errorf("make a directory for the load test: %w", err)
+	}
+	r.onStop(func() error { return os.RemoveAll(r.dir) })
+	if r.pushd == "" {
+		r.progress.say("building pushd")
+		if r.pushd, err = buildDaemon(ctx, r.dir); err != nil {
+			return err
+		}
+	}
+	s := r.scenario
+	r.fleet = newFleet(s.Groups, r.seed)
+	r.book = promise.New(promise.Config{
+		Interval: s.Interval, Fleet: r.fleet.devices, Classes: len(s.Groups) * providers, Lanes: len(r.fleet.tenants) * providers,
+		Longest: s.longest(),
+	})
+	r.progress.say("setting up: %d tenants with %d devices, broker and simulators", len(r.fleet.tenants), len(r.fleet.devices))
+	played := &mixture.Mixture{Tenants: r.fleet.tenants, Faults: r.fleet.dead}
+	if r.stage, err = stage.BuildProviders(r.dir, played, s.Latency, stage.Accepted(r.accepted), stage.Script(s.script)); err != nil {
+		return fmt.Errorf("set up the simulators: %w", err)
+	}
+	r.onStop(r.stage.Close)
+	if err := r.setUpTopics(ctx); err != nil {
+		return err
+	}
+	r.progress.say("starting pushd")
+	if r.daemon, err = startDaemon(r.pushd, r.flags(), r.log); err != nil {
+		return err
+	}
+	r.onStop(r.daemon.stop)
+	return r.daemon.ready(ctx)
+}
+
+func (r *run) onStop(f func() error) { r.teardown = append(r.teardown, f) }
+
+// setUpTopics starts the embedded broker, or makes topics of this run's own on another one.
+func (r *run) setUpTopics(ctx context.Context) error {
+	r.topics = management.Server{Topic: event.CheckinTopic, Feedback: event.FeedbackTopic, Dead: event.DeadTopic}
+	if len(r.brokers) == 0 {
+		cfg := stage.BrokerConfig(r.dir)
+		cfg.Partitions = r.scenario.Partitions
+		cfg.DataDir = "" // in memory: a disk that is slow to sync would be measured instead of the daemon
+		broker, err := embedded.Start(cfg)
+		if err != nil {
+			return err
+		}
+		r.onStop(func() error { broker.Close(); return nil })
+		r.brokers = []string{broker.Addr()}
+		r.topics.Broker = broker.Addr()
+		return nil
+	}
+	unique := fmt.Sprintf("pushd-load-%d.", time.Now().UnixNano())
+	r.topics = management.Server{Broker: r.brokers[0], Topic: unique + event.CheckinTopic, Feedback: unique + event.FeedbackTopic, Dead: unique + event.DeadTopic}
+	cfg := queue.DefaultConfig()
+	cfg.Brokers, cfg.Partitions = r.brokers, r.scenario.Partitions
+	ctx, cancel := context.WithTimeout(ctx, startsWithin)
+	defer cancel()
+	names := []string{r.topics.Topic, r.topics.Feedback, r.topics.Dead}
+	if err := queue.EnsureTopics(ctx, cfg, queue.Topic{Name: names[0]}, queue.Topic{Name: names[1]}, queue.Topic{Name: names[2]}); err != nil {
+		return fmt.Errorf("make topics for this run: %w", err)
+	}
+	r.onStop(func() error { return deleteTopics(r.brokers, names) })
+	return nil
+}
+
+// flags are the daemon's: those that connect it with the stage, and the scenario's.
+func (r *run) flags() []string {
+	apns, fcm := r.stage.APNs, r.stage.FCM
+	flags := []string{
+		"--admin.listen=127.0.0.1:0", "--kafka.group=" + r.topics.Topic,
+		"--kafka.topic=" + r.topics.Topic, "--kafka.feedback_topic=" + r.topics.Feedback, "--kafka.dead_topic=" + r.topics.Dead,
+		"--tenants.dir=" + r.stage.TenantsDir, "--store.dir=" + filepath.Join(r.dir, "ledger"), fmt.Sprint("--merge.interval=", r.scenario.Interval),
+		"--providers.apns.host=" + apns.Host(), fmt.Sprint("--providers.apns.port=", apns.Port()), "--providers.apns.root_ca=" + r.stage.CAFile,
+		"--providers.fcm.endpoint=" + fcm.URL() + "/v1", "--providers.fcm.root_ca=" + r.stage.CAFile,
+	}
+	for _, broker := range r.brokers {
+		flags = append(flags, "--kafka.brokers="+broker)
+	}
+	return append(flags, r.scenario.Daemon...)
+}
+
+// load publishes, acts and watches, and returns how long the last promise took after the end of the plan.
+func (r *run) load(ctx context.Context, fail context.CancelCauseFunc) (drained time.Duration, err error) {
+	r.scrapes = newScraper(r.daemon.addr)
+	if r.begin, err = r.used(); err != nil {
+		return 0, err
+	}
+	r.last = r.begin
+	r.publisher = newPublisher(r.brokers, r.topics.Topic, newPlan(r.fleet, r.scenario.Duration, r.seed), r.book)
+	r.start = time.Now()
+	r.book.Begin(r.start)
+	acting, stopActing := context.WithCancel(ctx)
+	var actors sync.WaitGroup
+	actors.Go(func() {
+		if err := r.act(acting); err != nil {
+			fail(err)
+		}
+	})
+	actors.Go(func() { r.playFaults(acting) })
+	published := make(chan error, 1)
+	actors.Go(func() { published <- r.publisher.run(acting, r.start) })
+	defer actors.Wait()
+	defer stopActing()
+
+	second := time.NewTicker(time.Second)
+	defer second.Stop()
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	var ended, kept time.Time // when all was published; when the last promise was kept
+	for {
+		select {
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
+		case err := <-published:
+			if err != nil {
+				return 0, err
+			}
+			published, ended = nil, time.Now()
+			if r.published, err = r.used(); err != nil {
+				return 0, err
+			}
+		case <-second.C:
+			if err := r.sample(ctx); err != nil {
+				return 0, err
+			}
+		case now := <-look.C:
+			switch {
+			case ended.IsZero():
+			case kept.IsZero():
+				if r.book.Open() == 0 || now.Sub(ended) > r.scenario.Drain {
+					kept = now
+				}
+			case now.Sub(kept) > r.scenario.rest(): // what came meanwhile was too much
+				r.ended = now
+				return max(0, kept.Sub(r.start.Add(r.scenario.Duration))), nil
+			}
+		}
+	}
+}
+
+// rest is how long to wait for pushes that nobody asked for: longer than devices rest.
+func (s *Scenario) rest() time.Duration { return s.Interval + time.Second }
+
+// longest is how long a run can take.
+func (s *Scenario) longest() time.Duration { return s.Duration + s.Drain + s.rest() + 10*time.Second }
+
+// sample notes how it stands, for the second that has just ended; for several where this process was kept waiting.
+func (r *run) sample(ctx context.Context) error {
+	r.scrapes.once(ctx)
+	now, err := r.used()
+	if err != nil {
+		return err
+	}
+	n := max(len(r.samples)+1, seconds(now.at.Sub(r.start)))
+	s := sample{
+		open: float64(r.book.Open()), lag: r.scrapes.now("pushd_consumer_lag_events"), parked: r.scrapes.now("pushd_retry_queue_entries"),
+		breakers: breaker(r.scrapes.now(`pushd_breaker_state{provider="apns"}`)) + "/" + breaker(r.scrapes.now(`pushd_breaker_state{provider="fcm"}`)),
+		cores:    now.cores(r.last).daemon, rss: r.scrapes.now("process_resident_memory_bytes"),
+	}
+	for len(r.samples) < n {
+		r.samples = append(r.samples, s)
+	}
+	r.last = now
+	r.progress.second(n, r.publisher.in(n-1), r.pushes("", n-1, n), r.book.Open())
+	return nil
+}
+
+func breaker(state float64) string {
+	return [...]string{"-", "ramp", "down"}[int(math.Max(0, math.Min(2, state)))]
+}
+
+// pushes is how many were accepted of a provider's, or of all, from one second to before another.
+func (r *run) pushes(provider string, from, to int) int {
+	sum := 0
+	for _, lane := range r.fleet.lanesOf("", provider) {
+		sum += r.book.Pushes(lane, from, to)
+	}
+	return sum
+}
+
+// accepted takes a simulator's word on a push.
+func (r *run) accepted(token string, receipt simulator.Receipt, _ int) {
+	if n, ok := r.fleet.ofToken(token); ok {
+		r.book.Accepted(n, receipt.At)
+	}
+}
+
+// playFaults has the providers do what the scenario says.
+func (r *run) playFaults(ctx context.Context) {
+	if r.scenario.script == nil {
+		return
+	}
+	r.scenario.script.Start(r.start)
+	r.scenario.script.Play(ctx, r.stage.APNs, r.stage.FCM, func(simulator.Turn) {})
+}
+
+// Feedback is told what pushd says of a device.
+func (r *run) Feedback(f event.Feedback) {
+	if n, ok := r.fleet.ofDevice(f.Device); ok && f.Outcome == event.TokenDead {
+		r.dead.Add(1)
+		r.book.Dead(n, f.ObservedAt)
+	}
+}
+
+// DeadLetter is told of a record that pushd takes for no event.
+func (r *run) DeadLetter([]byte) { r.letters.Add(1) }

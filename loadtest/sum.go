@@ -1,0 +1,106 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// moments is how many moments the timeline has at most.
+const moments = 45
+
+// result sums the run up.
+func (r *run) result(drained time.Duration) (*Result, error) {
+	end, err := r.used()
+	if err != nil {
+		return nil, err
+	}
+	s := r.scenario
+	published := s.Duration.Seconds()
+	res := &Result{
+		Scenario: s.name, Seed: r.seed,
+		Events: int(r.publisher.events.Load()), Unpublished: int(r.publisher.failed.Load()),
+		Pushes: r.stage.Accepted(), Lost: r.book.Open(), Extra: r.book.Extra(), Allowed: s.Expect.Extra,
+		TokensDead: int(r.dead.Load()), FalselyDead: r.book.FalselyDead(), DeadLetters: int(r.letters.Load()),
+		Scrapes: r.scrapes.sum(r.ended.Sub(r.start)), Swaps: r.swapped(), Timeline: r.timeline(),
+	}
+	for _, number := range r.book.Lost() {
+		res.FirstLost = fmt.Sprint("e-", number)
+		break
+	}
+	res.Rate = Rate{
+		Seconds: published, Intended: round(s.mean(), 1), Published: round(r.publisher.rate(s.Duration), 1),
+		BehindMS: round(float64(r.publisher.behind.Load())/1e6, 1), AckedMS: round(r.publisher.slowest().Seconds()*1e3, 1),
+		Pushes: round(float64(r.pushes("", 0, seconds(s.Duration)))/published, 1), Drained: round(drained.Seconds(), 2),
+	}
+	cores := r.published.cores(r.begin)
+	res.Daemon = Daemon{
+		CPUSeconds: round((r.published.daemon - r.begin.daemon).Seconds(), 2), Cores: round(cores.daemon, 2),
+		TotalCPU: round(end.daemon.Seconds(), 2), PeakMB: round(float64(end.peak)/(1<<20), 1),
+	}
+	res.Machine = Machine{Cores: runtime.NumCPU(), Self: round(cores.self, 2), Others: round(cores.others, 2)}
+	res.Latency = r.latencies()
+	res.Checks = r.judge(res)
+	res.Passed = true
+	for _, c := range res.Checks {
+		res.Passed = res.Passed && c.Passed
+	}
+	return res, nil
+}
+
+// latencies are those of all, of each provider and of each group.
+func (r *run) latencies() []Latency {
+	rows := []Latency{latencyOf("acknowledged by the broker", r.publisher.acks)}
+	add := func(of string, h *hdrhistogram.Histogram) {
+		if h.TotalCount() > 0 {
+			rows = append(rows, latencyOf(of, h))
+		}
+	}
+	add("all", r.book.Latency(r.fleet.classes("", "")))
+	for _, name := range providerNames {
+		add(name, r.book.Latency(r.fleet.classes("", name)))
+	}
+	if len(r.scenario.Groups) > 1 {
+		for i := range r.scenario.Groups {
+			add("group "+r.scenario.Groups[i].Name, r.book.Latency(r.fleet.classes(r.scenario.Groups[i].Name, "")))
+		}
+	}
+	return rows
+}
+
+// timeline is the seconds of the run, some together where there are many.
+func (r *run) timeline() []Moment {
+	step := (len(r.samples) + moments - 1) / moments
+	var all []Moment
+	for from := 0; from < len(r.samples); from += step {
+		to := min(from+step, len(r.samples))
+		mean := func(sum int) float64 { return round(float64(sum)/float64(to-from), 1) }
+		published, cores := 0, 0.0
+		for second := from; second < to; second++ {
+			published += r.publisher.in(second)
+			cores += r.samples[second].cores
+		}
+		last := r.samples[to-1]
+		all = append(all, Moment{
+			Second: from, Published: mean(published), APNs: mean(r.pushes("apns", from, to)), FCM: mean(r.pushes("fcm", from, to)),
+			Open: int(last.open), Lag: last.lag, Parked: last.parked, Breakers: last.breakers, Cores: round(cores/float64(to-from), 2),
+			RSSMB: round(last.rss/(1<<20), 0),
+		})
+	}
+	return all
+}
+
+// swapped is when each new certificate was seen.
+func (r *run) swapped() []Swap {
+	var all []Swap
+	for _, s := range r.swaps {
+		seen := -1.0
+		if at := r.stage.Seen(s.serial); !at.IsZero() {
+			seen = round(at.Sub(s.at).Seconds(), 2)
+		}
+		all = append(all, Swap{Tenant: s.tenant, AtS: round(s.at.Sub(r.start).Seconds(), 1), Refused: s.refused, SeenS: seen})
+	}
+	return all
+}

@@ -7,6 +7,7 @@ EVENTS   ?= 20000
 SEEDS    ?= 20
 BENCH    ?= .
 COUNT    ?= 1
+SCENARIO ?= steady
 
 SHELL         := bash
 .DEFAULT_GOAL := help
@@ -15,7 +16,7 @@ SHELL         := bash
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "  Variables: FUZZTIME=$(FUZZTIME) EVENTS=$(EVENTS) SEEDS=$(SEEDS) BENCH=$(BENCH) COUNT=$(COUNT)"
+	@echo "  Variables: FUZZTIME=$(FUZZTIME) EVENTS=$(EVENTS) SEEDS=$(SEEDS) BENCH=$(BENCH) COUNT=$(COUNT) SCENARIO=$(SCENARIO)"
 
 .PHONY: build
 build: ## build ./pushd, static and without paths of this machine
@@ -49,7 +50,7 @@ imports: ## check who may import whom
 check: fmt vet staticcheck imports race ## all that a commit has to pass
 
 .PHONY: golden
-golden: ## write docs/configuration.md and the golden files of the command line anew
+golden: ## write docs/configuration.md, the JSON Schemas of the files and the golden files of the command line anew
 	$(GO) test -count=1 ./cmd/pushd -update
 
 .PHONY: fuzz
@@ -75,6 +76,10 @@ demo-seeds: build ## the demo with EVENTS events for each seed from 1 to SEEDS; 
 		./pushd demo --events $(EVENTS) --seed $$seed --json | tr -d '\n ' || exit 1; \
 		echo; \
 	done
+
+.PHONY: load
+load: ## the daemon as a process under the load of SCENARIO ("go run ./loadtest --list" shows them)
+	$(GO) run ./loadtest --scenario $(SCENARIO)
 
 .PHONY: bench
 bench: ## run the benchmarks that match BENCH, COUNT times (10 for benchstat)

@@ -7,30 +7,31 @@ import (
 	"testing"
 )
 
-// keysOf are the keys of a type of the scenario, and of all that it has.
-func keysOf(t reflect.Type, known map[string]bool) {
+// keysOf are the keys of a type, in YAML or JSON, and of all that it has.
+func keysOf(t reflect.Type, format string, known map[string]bool) {
 	switch t.Kind() {
 	case reflect.Slice, reflect.Pointer:
-		keysOf(t.Elem(), known)
+		keysOf(t.Elem(), format, known)
 	case reflect.Struct:
 		for i := range t.NumField() {
-			if key := t.Field(i).Tag.Get("yaml"); key != "" {
+			if key, _, _ := strings.Cut(t.Field(i).Tag.Get(format), ","); key != "" {
 				known[key] = true
-				keysOf(t.Field(i).Type, known)
+				keysOf(t.Field(i).Type, format, known)
 			}
 		}
 	}
 }
 
-func TestEveryKeyOfAScenarioIsInTheDocument(t *testing.T) {
+func TestEveryKeyOfAScenarioAndOfAResultIsInTheDocument(t *testing.T) {
 	t.Parallel()
 	content, err := os.ReadFile("../docs/loadtest.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	known := map[string]bool{}
-	keysOf(reflect.TypeFor[Scenario](), known)
-	if len(known) < 35 {
+	keysOf(reflect.TypeFor[Scenario](), "yaml", known)
+	keysOf(reflect.TypeFor[Result](), "json", known)
+	if len(known) < 90 {
 		t.Fatalf("only %d keys are found", len(known))
 	}
 	for key := range known {

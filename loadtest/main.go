@@ -48,7 +48,10 @@ type command struct {
 	Broker   []string       `help:"Addresses of a Kafka broker to use, instead of the embedded one; this run makes its own topics there and deletes them." placeholder:"HOST:PORT"`
 	Pushd    string         `help:"The daemon's binary; without it, it is built from this checkout." placeholder:"PATH"`
 	JSON     bool           `name:"json" help:"Print the result as one JSON object, with the same numbers as the table."`
+	Report   string         `help:"Write the result to this file as a page for a browser, with plots; it loads nothing from elsewhere." placeholder:"FILE.html"`
 	Log      string         `help:"Write the daemon's log to this file." placeholder:"FILE"`
+
+	files files
 }
 
 // Validate is called by kong.
@@ -79,16 +82,16 @@ func execute(args []string, stdout, stderr io.Writer) int {
 	case c.List:
 		return list(stdout, stderr)
 	}
-	scenario, log, err := c.prepare()
+	scenario, err := c.prepare()
 	if err != nil {
 		fmt.Fprintln(stderr, err)
 		fmt.Fprintln(stderr, "loadtest: nothing was started")
 		return exitUsage
 	}
-	defer log.Close()
+	defer c.files.close()
 	ctx, restore := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer restore()
-	res, err := c.play(ctx, scenario, log, stderr)
+	res, err := c.play(ctx, scenario, stderr)
 	if err == nil {
 		err = c.show(stdout, res)
 	}
@@ -115,16 +118,15 @@ func list(stdout, stderr io.Writer) int {
 }
 
 // prepare looks at all that the command line names, before anything is started.
-func (c *command) prepare() (*Scenario, io.WriteCloser, error) {
+func (c *command) prepare() (*Scenario, error) {
 	s, err := c.scenario()
 	if err == nil {
 		err = c.lookForPushd()
 	}
-	if err != nil {
-		return nil, nil, err
+	if err == nil {
+		err = c.files.open(c)
 	}
-	log, err := c.openLog()
-	return s, log, err
+	return s, err
 }
 
 // scenario is the scenario as the command line wants it.
@@ -161,25 +163,8 @@ func (c *command) lookForPushd() error {
 	return nil
 }
 
-// openLog opens the file of --log; without one the daemon's log goes nowhere.
-func (c *command) openLog() (io.WriteCloser, error) {
-	if c.Log == "" {
-		return discarded{io.Discard}, nil
-	}
-	file, err := os.OpenFile(c.Log, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("--log: %w; name a file that can be written", err)
-	}
-	return file, nil
-}
-
-// discarded is a log that nobody wants.
-type discarded struct{ io.Writer }
-
-func (discarded) Close() error { return nil }
-
-func (c *command) play(ctx context.Context, s *Scenario, log io.Writer, stderr io.Writer) (*Result, error) {
-	r := &run{scenario: s, seed: c.Seed, brokers: c.Broker, pushd: c.Pushd, log: log, progress: newProgress(stderr, seconds(s.Duration))}
+func (c *command) play(ctx context.Context, s *Scenario, stderr io.Writer) (*Result, error) {
+	r := &run{scenario: s, seed: c.Seed, brokers: c.Broker, pushd: c.Pushd, log: c.files.log, progress: newProgress(stderr, seconds(s.Duration))}
 	if r.seed == 0 {
 		r.seed = uint64(time.Now().UnixNano() % 1_000_000)
 	}
@@ -188,8 +173,13 @@ func (c *command) play(ctx context.Context, s *Scenario, log io.Writer, stderr i
 	return res, err
 }
 
-// show prints the result.
+// show prints the result, and writes the page of it.
 func (c *command) show(w io.Writer, res *Result) error {
+	if c.files.report != nil {
+		if err := writeReport(c.files.report, res.page()); err != nil {
+			return err
+		}
+	}
 	if !c.JSON {
 		return res.table(w)
 	}

@@ -11,6 +11,8 @@ import (
 // Result is what a run found. The table and the JSON are made from it, and from nothing else.
 type Result struct {
 	Scenario string `json:"scenario"`
+	About    string `json:"about"`
+	Started  string `json:"started"` // of publishing, as RFC 3339 has it
 	Seed     uint64 `json:"seed"`
 	Passed   bool   `json:"passed"`
 
@@ -31,6 +33,7 @@ type Result struct {
 	Machine  Machine   `json:"machine"`
 	Scrapes  Scrapes   `json:"scrapes"`
 	Swaps    []Swap    `json:"swaps,omitempty"`
+	Step     int       `json:"moment_seconds"` // that a moment of the timeline is long
 	Timeline []Moment  `json:"timeline"`
 	Checks   []Check   `json:"checks"`
 }
@@ -62,6 +65,7 @@ type Daemon struct {
 	CPUSeconds float64 `json:"cpu_seconds"` // while events were published
 	Cores      float64 `json:"cpu_cores"`   // the share: 1 is one core all the time
 	TotalCPU   float64 `json:"cpu_seconds_in_all"`
+	PerPush    float64 `json:"cpu_us_per_push"` // while events were published
 	PeakMB     float64 `json:"peak_rss_mb"`
 }
 
@@ -81,17 +85,24 @@ type Swap struct {
 	SeenS   float64 `json:"seen_after_s"` // when the first push came with it; below 0: never
 }
 
-// Moment is a second of the run; of a long run, the mean of some seconds, and how it stood at their end.
+// Moment is a second of the run; of a run of more than ten minutes, the mean of some seconds, and how it stood at their end.
 type Moment struct {
 	Second    int     `json:"second"`
+	Intended  float64 `json:"intended_per_s"`
 	Published float64 `json:"published_per_s"` // acknowledged
 	APNs      float64 `json:"apns_per_s"`      // pushes accepted
 	FCM       float64 `json:"fcm_per_s"`
-	Open      int     `json:"open"`     // events that nothing has come of yet
-	Lag       float64 `json:"lag"`      // events not read yet
-	Parked    float64 `json:"parked"`   // wakes that wait in the ledger
-	Breakers  string  `json:"breakers"` // of APNs and FCM: - closed, ramping, open
-	Cores     float64 `json:"cpu_cores"`
+	Events    int64   `json:"events"`       // that were due in it and for which a push was accepted, then or later
+	P50       float64 `json:"p50_ms"`       // of their latencies; 0 where there are none, as the next two
+	P99       float64 `json:"p99_ms"`       //
+	P999      float64 `json:"p999_ms"`      //
+	Open      int     `json:"open"`         // events that nothing has come of yet
+	Lag       float64 `json:"lag"`          // events not read yet
+	Parked    float64 `json:"parked"`       // wakes that wait in the ledger
+	Breakers  string  `json:"breakers"`     // of APNs and FCM: - closed, ramping, open
+	Cores     float64 `json:"cpu_cores"`    // of the daemon
+	Self      float64 `json:"self_cores"`   // of the load test
+	Others    float64 `json:"others_cores"` // of everything else
 	RSSMB     float64 `json:"rss_mb"`
 }
 

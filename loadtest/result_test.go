@@ -3,6 +3,10 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"html/template"
+	"io"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -76,6 +80,54 @@ func TestTheTableHasEveryNumberOfTheJSON(t *testing.T) {
 		if !strings.Contains(table.String(), fmt.Sprint(leaf)) {
 			t.Errorf("%v is in the JSON and not in the table:\n%s", leaf, table.String())
 		}
+	}
+}
+
+func TestTheReportIsWholeAndLoadsNothing(t *testing.T) {
+	t.Parallel()
+	var res Result
+	numbered(reflect.ValueOf(&res).Elem(), new(float64))
+	path := filepath.Join(t.TempDir(), "report.html")
+	c := &command{JSON: true, Report: path}
+	if err := c.files.open(c); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.show(io.Discard, &res); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(content)
+	for _, f := range res.facts() {
+		if !strings.Contains(text, template.HTMLEscapeString(f.Number)) || !strings.Contains(text, template.HTMLEscapeString(f.Means)) {
+			t.Errorf("%+v is not in the report", f)
+		}
+	}
+	for _, c := range res.Checks {
+		if !strings.Contains(text, c.What) || !strings.Contains(text, c.Got) {
+			t.Errorf("%+v is not in the report", c)
+		}
+	}
+	if n := strings.Count(text, "<svg"); n != len(res.plots()) || n < 6 {
+		t.Errorf("%d plots, and the result has %d", n, len(res.plots()))
+	}
+	for _, outside := range []string{"http:", "https:", "<script", "<link", "src=", "url("} {
+		if strings.Contains(text, outside) {
+			t.Errorf("the report has %s in it", outside)
+		}
+	}
+}
+
+func TestMomentsPutTogetherKeepTheWorstAndTheLast(t *testing.T) {
+	t.Parallel()
+	few := thin([]Moment{
+		{Second: 0, Published: 10, Events: 3, P99: 7, Open: 9, Cores: 1}, {Second: 1, Published: 20, Events: 4, P99: 5, Open: 2, Cores: .5}, {Second: 2, Published: 3, Open: 1},
+	}, 2)
+	want := []Moment{{Second: 0, Published: 15, Events: 7, P99: 7, Open: 2, Cores: .75}, {Second: 2, Published: 3, Open: 1}}
+	if !reflect.DeepEqual(few, want) {
+		t.Errorf("%+v", few)
 	}
 }
 

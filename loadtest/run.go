@@ -58,7 +58,8 @@ type run struct {
 type sample struct {
 	open, lag, parked float64
 	breakers          string
-	cores, rss        float64
+	cores             cores
+	rss               float64
 }
 
 // perform runs the scenario. What was started is stopped whatever happens.
@@ -263,7 +264,7 @@ func (r *run) sample(ctx context.Context) error {
 	s := sample{
 		open: float64(r.book.Open()), lag: r.scrapes.now("pushd_consumer_lag_events"), parked: r.scrapes.now("pushd_retry_queue_entries"),
 		breakers: breaker(r.scrapes.now(`pushd_breaker_state{provider="apns"}`)) + "/" + breaker(r.scrapes.now(`pushd_breaker_state{provider="fcm"}`)),
-		cores:    now.cores(r.last).daemon, rss: r.scrapes.now("process_resident_memory_bytes"),
+		cores:    now.cores(r.last), rss: r.scrapes.now("process_resident_memory_bytes"),
 	}
 	for len(r.samples) < n {
 		r.samples = append(r.samples, s)

@@ -83,11 +83,11 @@ type Act struct {
 }
 
 //go:embed scenarios/*.yaml
-var files embed.FS
+var scenarios embed.FS
 
 // names are the scenarios that need no file.
 func names() []string {
-	entries, err := fs.ReadDir(files, "scenarios")
+	entries, err := fs.ReadDir(scenarios, "scenarios")
 	if err != nil {
 		panic("loadtest: " + err.Error()) // it is in the binary
 	}
@@ -102,7 +102,7 @@ func names() []string {
 func read(nameOrFile string) (file string, content []byte, err error) {
 	if slices.Contains(names(), nameOrFile) {
 		file = "scenarios/" + nameOrFile + ".yaml"
-		content, err = files.ReadFile(file)
+		content, err = scenarios.ReadFile(file)
 		return file, content, err
 	}
 	content, err = os.ReadFile(nameOrFile)
@@ -133,6 +133,11 @@ func (g *Group) rate(at time.Duration) (perSecond float64, until time.Duration) 
 
 // mean is the mean rate of a group from one time to another.
 func (g *Group) mean(from, to time.Duration) float64 {
+	return g.events(from, to) / (to - from).Seconds()
+}
+
+// events is how many a group has from one time to another.
+func (g *Group) events(from, to time.Duration) float64 {
 	events := 0.0
 	for at := from; at < to; {
 		rate, until := g.rate(at)
@@ -142,7 +147,7 @@ func (g *Group) mean(from, to time.Duration) float64 {
 		events += rate * (until - at).Seconds()
 		at = until
 	}
-	return events / (to - from).Seconds()
+	return events
 }
 
 // Rate is the events per second of all groups, bursts apart.
@@ -150,6 +155,15 @@ func (s *Scenario) Rate() float64 {
 	sum := 0.0
 	for i := range s.Groups {
 		sum += s.Groups[i].Rate
+	}
+	return sum
+}
+
+// events is how many all groups have from one time to another.
+func (s *Scenario) events(from, to time.Duration) float64 {
+	sum := 0.0
+	for i := range s.Groups {
+		sum += s.Groups[i].events(from, min(to, s.Duration))
 	}
 	return sum
 }

@@ -6,10 +6,9 @@ import (
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
-)
 
-// moments is how many moments the timeline has at most.
-const moments = 45
+	"pushd/loadtest/promise"
+)
 
 // result sums the run up.
 func (r *run) result(drained time.Duration) (*Result, error) {
@@ -20,11 +19,11 @@ func (r *run) result(drained time.Duration) (*Result, error) {
 	s := r.scenario
 	published := s.Duration.Seconds()
 	res := &Result{
-		Scenario: s.name, Seed: r.seed,
+		Scenario: s.name, About: s.About, Started: r.start.Format(time.RFC3339), Seed: r.seed,
 		Events: int(r.publisher.events.Load()), Unpublished: int(r.publisher.failed.Load()),
 		Pushes: r.stage.Accepted(), Lost: r.book.Open(), Extra: r.book.Extra(), Allowed: s.Expect.Extra,
 		TokensDead: int(r.dead.Load()), FalselyDead: r.book.FalselyDead(), DeadLetters: int(r.letters.Load()),
-		Scrapes: r.scrapes.sum(r.ended.Sub(r.start)), Swaps: r.swapped(), Timeline: r.timeline(),
+		Scrapes: r.scrapes.sum(r.ended.Sub(r.start)), Swaps: r.swapped(), Step: seconds(promise.Step(s.longest())), Timeline: r.timeline(),
 	}
 	for _, number := range r.book.Lost() {
 		res.FirstLost = fmt.Sprint("e-", number)
@@ -35,10 +34,11 @@ func (r *run) result(drained time.Duration) (*Result, error) {
 		BehindMS: round(float64(r.publisher.behind.Load())/1e6, 1), AckedMS: round(r.publisher.slowest().Seconds()*1e3, 1),
 		Pushes: round(float64(r.pushes("", 0, seconds(s.Duration)))/published, 1), Drained: round(drained.Seconds(), 2),
 	}
-	cores := r.published.cores(r.begin)
+	cores, cpu := r.published.cores(r.begin), (r.published.daemon - r.begin.daemon).Seconds()
 	res.Daemon = Daemon{
-		CPUSeconds: round((r.published.daemon - r.begin.daemon).Seconds(), 2), Cores: round(cores.daemon, 2),
+		CPUSeconds: round(cpu, 2), Cores: round(cores.daemon, 2),
 		TotalCPU: round(end.daemon.Seconds(), 2), PeakMB: round(float64(end.peak)/(1<<20), 1),
+		PerPush: round(1e6*cpu/max(1, float64(r.pushes("", 0, seconds(s.Duration)))), 1),
 	}
 	res.Machine = Machine{Cores: runtime.NumCPU(), Self: round(cores.self, 2), Others: round(cores.others, 2)}
 	res.Latency = r.latencies()
@@ -68,28 +68,6 @@ func (r *run) latencies() []Latency {
 		}
 	}
 	return rows
-}
-
-// timeline is the seconds of the run, some together where there are many.
-func (r *run) timeline() []Moment {
-	step := (len(r.samples) + moments - 1) / moments
-	var all []Moment
-	for from := 0; from < len(r.samples); from += step {
-		to := min(from+step, len(r.samples))
-		mean := func(sum int) float64 { return round(float64(sum)/float64(to-from), 1) }
-		published, cores := 0, 0.0
-		for second := from; second < to; second++ {
-			published += r.publisher.in(second)
-			cores += r.samples[second].cores
-		}
-		last := r.samples[to-1]
-		all = append(all, Moment{
-			Second: from, Published: mean(published), APNs: mean(r.pushes("apns", from, to)), FCM: mean(r.pushes("fcm", from, to)),
-			Open: int(last.open), Lag: last.lag, Parked: last.parked, Breakers: last.breakers, Cores: round(cores/float64(to-from), 2),
-			RSSMB: round(last.rss/(1<<20), 0),
-		})
-	}
-	return all
 }
 
 // swapped is when each new certificate was seen.

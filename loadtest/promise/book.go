@@ -24,6 +24,7 @@ type Book struct {
 	extra    atomic.Int64 // for certain
 
 	*latencies
+	*course
 	*timeline
 	*trails
 }
@@ -60,9 +61,10 @@ type open struct {
 
 // New makes a Book without promises.
 func New(cfg Config) *Book {
+	t := newTimeline(cfg.Lanes, cfg.Longest)
 	return &Book{
 		interval: cfg.Interval, fleet: cfg.Fleet, devices: make([]device, len(cfg.Fleet)),
-		latencies: newLatencies(cfg.Classes), timeline: newTimeline(cfg.Lanes, cfg.Longest), trails: newTrails(cfg.Classes),
+		latencies: newLatencies(cfg.Classes), course: newCourse(t.begin, cfg.Longest), timeline: t, trails: newTrails(cfg.Classes),
 	}
 }
 
@@ -112,6 +114,7 @@ func (b *Book) Accepted(n int, at time.Time) {
 			due = rested
 		}
 		b.latencies.record(who.Class, at.Sub(due))
+		b.course.record(e.due, at.Sub(due))
 		closed, gap = closed+1, at.Sub(e.at)
 	}
 	need, justified := d.credit.spend(closed, gap, since, b.interval)

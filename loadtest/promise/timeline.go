@@ -29,6 +29,8 @@ func TimelineBytes(lanes int, longest time.Duration) int {
 // Begin says when second 0 begins.
 func (t *timeline) Begin(at time.Time) { t.start.Store(at.UnixNano()) }
 
+func (t *timeline) begin() time.Time { return time.Unix(0, t.start.Load()) }
+
 func (t *timeline) count(lane int, at time.Time) {
 	if second := int(time.Duration(at.UnixNano()-t.start.Load()) / time.Second); second >= 0 && second < t.seconds {
 		t.lanes[lane*t.seconds+second].Add(1)

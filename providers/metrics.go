@@ -18,6 +18,7 @@ type Metrics struct {
 	Connections  *prometheus.GaugeVec   // provider, state
 	GoAways      *prometheus.CounterVec // provider, reason
 	SendDuration *prometheus.HistogramVec
+	RoundTrip    *prometheus.HistogramVec // provider
 }
 
 // NewMetrics registers the metrics of the senders; once per process.
@@ -39,7 +40,12 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			NativeHistogramMaxBucketNumber:  160,
 			NativeHistogramMinResetDuration: time.Hour,
 		}, []string{"provider"}),
+		RoundTrip: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "pushd_provider_round_trip_seconds",
+			Help:    "Time from a PING to its answer: how far away the provider is. Pipelined senders only.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
+		}, []string{"provider"}),
 	}
-	reg.MustRegister(m.Connections, m.GoAways, m.SendDuration)
+	reg.MustRegister(m.Connections, m.GoAways, m.SendDuration, m.RoundTrip)
 	return m
 }

@@ -18,12 +18,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pushd/providers"
+	"pushd/providers/apns"
 )
 
 // probesAtATime bounds the connections of probes.
 const probesAtATime = 16
 
-// prober is what the senders of both providers are: it asks whether the credential is accepted, and pushes to nobody.
+// prober is what the library senders of both providers are: it asks whether the credential is accepted, and pushes to nobody.
 type prober interface {
 	Probe(context.Context) providers.Result
 }
@@ -66,7 +67,9 @@ type credentialCheck struct {
 }
 
 func (c *checkConfigCmd) newCredentialCheck(probe bool) *credentialCheck {
-	check := &credentialCheck{senders: newSenders(&c.Config, nil, providers.NewMetrics(prometheus.NewRegistry()), slog.New(slog.DiscardHandler))}
+	cfg := c.Config
+	cfg.APNs.Sender = apns.Library
+	check := &credentialCheck{senders: newSenders(&cfg, nil, providers.NewMetrics(prometheus.NewRegistry()), slog.New(slog.DiscardHandler))}
 	if probe {
 		check.timeout = c.ProbeTimeout
 	}

@@ -13,6 +13,7 @@ import (
 type Config struct {
 	Host           string            `name:"host" help:"APNs' host. Another one than Apple's needs root_ca." default:"api.push.apple.com"`
 	Port           int               `name:"port" help:"APNs' port: 443 or 2197." default:"443"`
+	Sender         string            `name:"sender" help:"How pushes are sent: pipelined, or library (apns2, several times the CPU)." default:"pipelined" enum:"pipelined,library"`
 	Connections    int               `name:"connections" help:"Connections per credential, at most. 1 to 100." default:"2"`
 	Streams        int               `name:"streams" help:"Requests under way per connection, at most; APNs may allow fewer. 1 to 10000." default:"500"`
 	RequestTimeout time.Duration     `name:"request_timeout" help:"How long a push may wait for its connection and answer before it is sent again. 1s to 5m." default:"30s"`
@@ -33,6 +34,7 @@ func DefaultConfig() Config {
 	return Config{
 		Host:           "api.push.apple.com",
 		Port:           443,
+		Sender:         Pipelined,
 		Connections:    2,
 		Streams:        500,
 		RequestTimeout: 30 * time.Second,
@@ -54,6 +56,9 @@ func (c Config) Validate() error {
 	var faults []error
 	if !slices.Contains(hosts, c.Host) && (c.Connection.RootCA == "" || c.Host == "") {
 		faults = append(faults, fmt.Errorf("providers.apns.host: %q is not one of Apple's %v; another one needs providers.apns.root_ca", c.Host, hosts))
+	}
+	if c.Sender != Pipelined && c.Sender != Library {
+		faults = append(faults, fmt.Errorf("providers.apns.sender: %q is neither %s nor %s", c.Sender, Pipelined, Library))
 	}
 	for _, n := range []struct {
 		key              string

@@ -12,8 +12,8 @@ import (
 const probeToken = "0"
 
 // Probe asks APNs whether it accepts the credential, by a push that no device can receive: where it does, the token is
-// what it complains of, so the outcome is TokenDead.
-func (s *Sender) Probe(ctx context.Context) providers.Result {
+// what it complains of, so the outcome is TokenDead. It is one call that waits: what a library is made for.
+func (s *library) Probe(ctx context.Context) providers.Result {
 	push := probePush(s.topic)
 	return s.send(ctx, &push)
 }

@@ -28,6 +28,7 @@ func TestProbeTellsWhetherTheCredentialIsAcceptedAndPushesToNobody(t *testing.T)
 		t.Errorf("a push to %s would have been delivered", r.Token)
 		return simulator.Answer{}
 	}})
+	s.config.Sender = Library
 	for name, row := range map[string]struct {
 		sender  providers.Sender
 		outcome providers.Outcome
@@ -38,12 +39,12 @@ func TestProbeTellsWhetherTheCredentialIsAcceptedAndPushesToNobody(t *testing.T)
 		"key":                 {s.sender(t, known), providers.TokenDead, "BadDeviceToken"},
 		"unknown key":         {s.sender(t, unknown), providers.Refused, "InvalidProviderToken"},
 	} {
-		if got := row.sender.(*Sender).Probe(t.Context()); got.Outcome != row.outcome || got.Reason != row.reason {
+		if got := row.sender.(*library).Probe(t.Context()); got.Outcome != row.outcome || got.Reason != row.reason {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
 	s.Stop()
-	if got := s.Sender(t, "late").(*Sender).Probe(t.Context()); got.Outcome != providers.Again || got.Reason != "transport: dial" {
+	if got := s.Sender(t, "late").(*library).Probe(t.Context()); got.Outcome != providers.Again || got.Reason != "transport: dial" {
 		t.Errorf("with nobody there: %+v", got)
 	}
 }

@@ -28,7 +28,8 @@ type request struct {
 	pushType   string // apns-push-type
 	priority   int    // apns-priority
 	expiration int64  // apns-expiration, seconds since 1970; above 0, for 0 means "do not store" and pushd never means that
-	body       []byte
+	payload    []byte // the push's own; nil means an MDM push's
+	pushMagic  string
 }
 
 // newRequest makes the request of a push of a credential with that topic. It refuses what would not make an HTTP request
@@ -40,7 +41,8 @@ func newRequest(p *providers.Push, topic string) (request, string) {
 		pushType:   p.PushType,
 		priority:   priorityNow,
 		expiration: max(p.Expires.Unix(), 1),
-		body:       p.Payload,
+		payload:    p.Payload,
+		pushMagic:  p.PushMagic,
 	}
 	if r.topic == "" {
 		r.topic = topic
@@ -58,15 +60,23 @@ func newRequest(p *providers.Push, topic string) (request, string) {
 		return r, "invalid: topic"
 	case !isHeader(r.pushType):
 		return r, "invalid: push type"
-	case r.body != nil:
-		return r, ""
+	case r.payload != nil && !json.Valid(r.payload):
+		return r, "invalid: payload"
+	case r.payload != nil:
 	case r.pushType != pushTypeMDM:
 		return r, "invalid: payload"
 	case p.PushMagic == "" || !utf8.ValidString(p.PushMagic):
 		return r, "invalid: push magic"
 	}
-	r.body = appendMDM(make([]byte, 0, len(p.PushMagic)+len(`{"mdm":""}`)), p.PushMagic)
 	return r, ""
+}
+
+// appendBody appends what the request carries.
+func (r *request) appendBody(b []byte) []byte {
+	if r.payload != nil {
+		return append(b, r.payload...)
+	}
+	return appendMDM(b, r.pushMagic)
 }
 
 // appendMDM appends the payload of an MDM push, which holds the push magic and no other key. The magic comes from a

@@ -1,30 +1,19 @@
 package apns
 
 import (
-	"context"
 	"errors"
 	"log/slog"
-	"net"
-	"net/http"
 	"strconv"
-	"time"
-
-	"github.com/sideshow/apns2"
 
 	"pushd/providers"
 	"pushd/providers/connection"
 )
 
-// Sender sends the pushes of one credential, each with a call of apns2 that waits for its answer.
-type Sender struct {
-	*providers.Blocking
-	topic   string
-	timeout time.Duration
-	client  *apns2.Client
-	pool    *connection.Pool
-	token   *providerToken // nil with a certificate
-	answers answers
-}
+// Names of the two ways to send, as they stand in the configuration.
+const (
+	Pipelined = "pipelined" // http2.Client: many pushes in one write
+	Library   = "library"   // apns2: a goroutine and a call for each push
+)
 
 // New makes the Sender of a credential. It connects when the first push is sent.
 func New(cfg Config, credential *providers.APNsCredential, metrics *providers.Metrics, logger *slog.Logger) (providers.Sender, error) {
@@ -34,95 +23,13 @@ func New(cfg Config, credential *providers.APNsCredential, metrics *providers.Me
 	if credential.Token == nil && credential.Certificate.Reveal() == nil {
 		return nil, errors.New("apns: the credential has neither certificate nor key")
 	}
-	port := strconv.Itoa(cfg.Port)
-	dialer, err := connection.NewDialer(cfg.Connection, cfg.Host, port, credential.Certificate.Reveal(), cfg.Connections)
+	dialer, err := connection.NewDialer(cfg.Connection, cfg.Host, strconv.Itoa(cfg.Port), credential.Certificate.Reveal(), cfg.Connections)
 	if err != nil {
 		return nil, err
 	}
-	s := &Sender{topic: credential.Topic, timeout: cfg.RequestTimeout, answers: answers{cfg.Retry}}
-	options := connection.Options{
-		Provider:     providers.APNs,
-		Connections:  cfg.Connections,
-		PingInterval: cfg.Connection.PingInterval,
-		PingTimeout:  cfg.Connection.PingTimeout,
-		Metrics:      metrics,
-		GoAwayReason: goAwayReason,
+	logger = logger.With("provider", providers.APNs, "credential", credential.ID)
+	if cfg.Sender == Library {
+		return newLibrary(cfg, credential, dialer, metrics, logger), nil
 	}
-	if credential.Token != nil {
-		s.token = &providerToken{key: credential.Token}
-		options.Authorization = s.token.current
-	}
-	s.pool = connection.NewPool(dialer, options, logger.With("provider", providers.APNs, "credential", credential.ID))
-	s.client = &apns2.Client{
-		Host:       "https://" + net.JoinHostPort(cfg.Host, port),
-		HTTPClient: &http.Client{Transport: s.pool},
-	}
-	s.Blocking = providers.NewBlocking(cfg.Connections*cfg.Streams, s.send)
-	return s, nil
-}
-
-// Close is Sender.Close: first the pushes are answered, then the connections closed.
-func (s *Sender) Close() {
-	s.Blocking.Close()
-	s.pool.Close()
-}
-
-// send sends one push and waits for its answer.
-func (s *Sender) send(ctx context.Context, p *providers.Push) providers.Result {
-	var result providers.Result
-	if request, fault := newRequest(p, s.topic); fault != "" {
-		result = providers.Result{Outcome: providers.Rejected, Reason: fault}
-	} else {
-		result = s.push(ctx, request)
-	}
-	if result.Reason == topicDisallowed && p.Topic != "" && p.Topic != s.topic {
-		// The event brought this topic: it is wrong, not the credential, which serves the others.
-		result.Outcome = providers.Rejected
-	}
-	result.Ref = p.Ref
-	return result
-}
-
-// push tries once, and once more where APNs calls the provider token expired and a newer one can be had.
-func (s *Sender) push(ctx context.Context, r request) providers.Result {
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
-	defer cancel()
-	var exchange connection.Exchange
-	result := s.exchange(ctx, r, &exchange)
-	if s.token == nil {
-		return result
-	}
-	switch result.Reason {
-	case "ExpiredProviderToken":
-		exchange.Retire()
-		if s.token.expired(exchange.Authorization) {
-			return s.exchange(ctx, r, &exchange)
-		}
-	case "TooManyProviderTokenUpdates":
-		s.token.freeze()
-	}
-	return result
-}
-
-// exchange sends a request and says what its answer means.
-func (s *Sender) exchange(ctx context.Context, r request, exchange *connection.Exchange) providers.Result {
-	_, err := s.client.PushWithContext(exchange.Context(ctx), &apns2.Notification{
-		DeviceToken: r.token,
-		Topic:       r.topic,
-		PushType:    apns2.EPushType(r.pushType),
-		Priority:    r.priority,
-		Expiration:  time.Unix(r.expiration, 0),
-		Payload:     r.body,
-	})
-	switch {
-	case err != nil: // no request could be made of it: the payload is not JSON
-		return providers.Result{Outcome: providers.Rejected, Reason: "invalid: payload"}
-	case exchange.Failure != nil:
-		return s.answers.failure(exchange.Failure)
-	}
-	result := s.answers.answer(exchange.Status, exchange.Header.Get("Retry-After"), exchange.Body, time.Now())
-	if result.Outcome == providers.Again {
-		exchange.Retire()
-	}
-	return result
+	return newPipelined(cfg, credential, dialer, metrics, logger), nil
 }

@@ -23,6 +23,8 @@ type Provider struct {
 	Push func(number int) providers.Push
 	// Connections is how many a Sender may have, besides those that are being given up.
 	Connections int
+	// Tries is how often a push is sent that the server says it did not process, until its caller hears of it.
+	Tries int64
 	// Cases are the answers of the provider.
 	Cases []Case
 	// Timeout is what becomes of a push that is not answered in time.

@@ -8,17 +8,17 @@ import (
 // repeatAfter is how often the same kind of failure is logged again while it lasts.
 const repeatAfter = time.Minute
 
-// complaints keep a provider that is away from filling the log: of one credential each kind of failure is a line once, and
-// again each minute, with the number of those in between. Pool.mu guards them.
-type complaints map[Kind]*complaint
+// Complaints keep a provider that is away from filling the log: of one credential each kind of failure is a line once, and
+// again each minute, with the number of those in between. Whoever has them guards them.
+type Complaints map[Kind]*complaint
 
 type complaint struct {
 	told    time.Time
 	leftOut int // since then
 }
 
-// about says whether a failure is to be logged, and how many of its kind were left out before it.
-func (c complaints) about(kind Kind, now time.Time) (loud bool, leftOut int) {
+// About says whether a failure is to be logged, and how many of its kind were left out before it.
+func (c Complaints) About(kind Kind, now time.Time) (loud bool, leftOut int) {
 	last := c[kind]
 	if last != nil && now.Sub(last.told) < repeatAfter {
 		last.leftOut++
@@ -31,14 +31,13 @@ func (c complaints) about(kind Kind, now time.Time) (loud bool, leftOut int) {
 	return true, leftOut
 }
 
-// over forgets what was logged: there is a connection again, and the next failure is a new one.
-func (c complaints) over() { clear(c) }
+// Over forgets what was logged: there is a connection again, and the next failure is a new one.
+func (c Complaints) Over() { clear(c) }
 
-// complain logs why there is no connection.
-func (p *Pool) complain(failure *Failure, leftOut int) {
-	log := p.logger
+// Complain logs why there is no connection, with the number of failures of its kind that were not logged.
+func Complain(log *slog.Logger, failure *Failure, leftOut int) {
 	if leftOut > 0 {
 		log = log.With(slog.Int("left_out", leftOut))
 	}
-	log.Warn("no connection to the provider", "host", p.dialer.host, "port", p.dialer.port, "kind", failure.Kind.String(), "error", failure.Err)
+	log.Warn("no connection to the provider", "kind", failure.Kind.String(), "error", failure.Err)
 }

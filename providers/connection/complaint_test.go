@@ -10,7 +10,7 @@ import (
 
 func TestAFailureIsToldAtOnceAndThenOnceAMinuteWithTheNumberLeftOut(t *testing.T) {
 	t.Parallel()
-	c := complaints{}
+	c := Complaints{}
 	start := time.Now()
 	for i, step := range []struct {
 		after   time.Duration
@@ -26,12 +26,12 @@ func TestAFailureIsToldAtOnceAndThenOnceAMinuteWithTheNumberLeftOut(t *testing.T
 		{2 * time.Minute, Dial, true, 0},
 		{2*time.Minute + time.Second, TLS, true, 0},
 	} {
-		if loud, leftOut := c.about(step.kind, start.Add(step.after)); loud != step.loud || leftOut != step.leftOut {
+		if loud, leftOut := c.About(step.kind, start.Add(step.after)); loud != step.loud || leftOut != step.leftOut {
 			t.Errorf("step %d: loud is %v and left out are %d", i, loud, leftOut)
 		}
 	}
-	c.over()
-	if loud, _ := c.about(Dial, start.Add(2*time.Minute+2*time.Second)); !loud {
+	c.Over()
+	if loud, _ := c.About(Dial, start.Add(2*time.Minute+2*time.Second)); !loud {
 		t.Error("the first failure after a connection is not told")
 	}
 }

@@ -127,6 +127,15 @@ func (d *Dialer) Dial(ctx context.Context) (*tls.Conn, error) {
 	return nil, errors.Join(faults...)
 }
 
+// DialConn is Dial for those who need nothing of TLS.
+func (d *Dialer) DialConn(ctx context.Context) (net.Conn, error) {
+	conn, err := d.Dial(ctx)
+	if err != nil {
+		return nil, err // not a nil *tls.Conn in an interface
+	}
+	return conn, nil
+}
+
 func (d *Dialer) handshake(ctx context.Context, socket net.Conn) (*tls.Conn, error) {
 	conn := tls.Client(socket, d.tls)
 	if err := conn.HandshakeContext(ctx); err != nil {

@@ -43,8 +43,8 @@ type Failure struct {
 func (f *Failure) Error() string { return f.Kind.String() + ": " + f.Err.Error() }
 func (f *Failure) Unwrap() error { return f.Err }
 
-// dialFailure is why there is no connection. None of the requests that wait for it was sent.
-func dialFailure(err error) *Failure {
+// DialFailure is why there is no connection. None of the requests that wait for it was sent.
+func DialFailure(err error) *Failure {
 	f := &Failure{Kind: Dial, Unprocessed: true, Err: err}
 	var handshake *handshakeError
 	switch {
@@ -84,8 +84,7 @@ func streamFailure(err error, t *tap) *Failure {
 		f.Kind, f.Debug = GoAway, t.goAway().debug
 		f.Unprocessed = !connectionEnded(err)
 	case certificateRefused(t.ended()):
-		// With TLS 1.3 the client has finished its handshake before the server looks at the certificate.
-		f.Kind, f.Unprocessed = CertificateRefused, true
+		return LostFailure(t.ended())
 	}
 	return f
 }
@@ -110,6 +109,15 @@ var certificateAlerts = map[string]bool{
 	"tls: unknown certificate authority": true,
 	"tls: access denied":                 true,
 	"tls: certificate required":          true,
+}
+
+// LostFailure is why a connection ended that no GOAWAY had announced.
+func LostFailure(err error) *Failure {
+	if certificateRefused(err) {
+		// With TLS 1.3 the client has finished its handshake before the server looks at the certificate.
+		return &Failure{Kind: CertificateRefused, Unprocessed: true, Err: err}
+	}
+	return &Failure{Kind: Lost, Err: err}
 }
 
 func certificateRefused(err error) bool {

@@ -58,7 +58,7 @@ type Pool struct {
 	open       []*pooled
 	draining   map[*pooled]struct{}
 	dialing    *attempt // nil while none is being made
-	complaints complaints
+	complaints Complaints
 	closed     bool
 }
 
@@ -87,11 +87,11 @@ func NewPool(dialer *Dialer, options Options, logger *slog.Logger) *Pool {
 		dialer:     dialer,
 		transport:  newTransport(options),
 		options:    options,
-		logger:     logger,
+		logger:     logger.With("host", dialer.host, "port", dialer.port),
 		ctx:        ctx,
 		cancel:     cancel,
 		draining:   make(map[*pooled]struct{}),
-		complaints: make(complaints),
+		complaints: make(Complaints),
 	}
 }
 
@@ -212,6 +212,17 @@ func (p *Pool) count(state string, n float64) {
 	p.options.Metrics.Connections.WithLabelValues(p.options.Provider, state).Add(n)
 }
 
+// GoAwayLabel is a GOAWAY's label: the provider's word, or else the name of the HTTP/2 error code.
+func GoAwayLabel(reason func(debug []byte) string, code http2.ErrCode, debug []byte) string {
+	if word := reason(debug); word != "" {
+		return word
+	}
+	if code > http2.ErrCodeHTTP11Required {
+		return "unknown"
+	}
+	return code.String()
+}
+
 // startDial begins to make a connection; p.mu is held.
 func (p *Pool) startDial() {
 	attempt := &attempt{done: make(chan struct{})}
@@ -234,7 +245,7 @@ func (p *Pool) dial(attempt *attempt) {
 		failure = streamFailure(errEnded, c.tap)
 	default:
 		if len(p.open) == 0 {
-			p.complaints.over()
+			p.complaints.Over()
 		}
 		p.open = append(p.open, c)
 		p.count(providers.Open, 1)
@@ -243,7 +254,7 @@ func (p *Pool) dial(attempt *attempt) {
 	p.count(providers.Dialing, -1)
 	loud, leftOut := false, 0
 	if failure != nil && !p.closed {
-		loud, leftOut = p.complaints.about(failure.Kind, time.Now())
+		loud, leftOut = p.complaints.About(failure.Kind, time.Now())
 	}
 	p.mu.Unlock()
 
@@ -253,7 +264,7 @@ func (p *Pool) dial(attempt *attempt) {
 			c.client.Close()
 		}
 		if loud {
-			p.complain(failure, leftOut)
+			Complain(p.logger, failure, leftOut)
 		}
 	}
 	close(attempt.done)
@@ -264,18 +275,18 @@ func (p *Pool) dial(attempt *attempt) {
 func (p *Pool) connect() (*pooled, *Failure) {
 	conn, err := p.dialer.Dial(p.ctx)
 	if err != nil {
-		return nil, dialFailure(err)
+		return nil, DialFailure(err)
 	}
 	c := &pooled{pool: p, tap: &tap{Conn: conn}}
 	c.tap.onEnd = func() { p.retire(c) }
 	c.tap.onGoAway = func(frame goAwayFrame) {
 		p.retire(c)
-		p.options.Metrics.GoAways.WithLabelValues(p.options.Provider, p.goAwayReason(frame)).Inc()
+		p.options.Metrics.GoAways.WithLabelValues(p.options.Provider, GoAwayLabel(p.options.GoAwayReason, frame.code, frame.debug)).Inc()
 	}
 	client, err := p.transport.newClient(c.tap)
 	if err != nil {
 		conn.Close()
-		return nil, dialFailure(err)
+		return nil, DialFailure(err)
 	}
 	c.client = client
 	ctx, cancel := context.WithTimeout(p.ctx, p.dialer.timeout)
@@ -286,17 +297,6 @@ func (p *Pool) connect() (*pooled, *Failure) {
 		return c, failure
 	}
 	return c, nil
-}
-
-// goAwayReason is a label: the provider's word, or else the name of the HTTP/2 error code.
-func (p *Pool) goAwayReason(frame goAwayFrame) string {
-	if reason := p.options.GoAwayReason(frame.debug); reason != "" {
-		return reason
-	}
-	if frame.code > http2.ErrCodeHTTP11Required {
-		return "unknown"
-	}
-	return frame.code.String()
 }
 
 // Close closes every connection; requests under way fail with Closed or Lost. It waits for a connection in the making.

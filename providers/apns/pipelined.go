@@ -1,0 +1,134 @@
+package apns
+
+import (
+	"log/slog"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/net/http2/hpack"
+
+	"pushd/providers"
+	"pushd/providers/connection"
+	"pushd/providers/http2"
+	"pushd/providers/pipeline"
+)
+
+// pipelined sends the pushes of one credential, many in one write.
+type pipelined struct {
+	*pipeline.Sender
+	*protocol
+}
+
+// protocol is the pipeline.Protocol of one credential.
+type protocol struct {
+	authority string
+	topic     string
+	token     *providerToken // nil with a certificate
+	answers   answers
+
+	heads sync.Map // headKey → *http2.Head
+	kept  int      // of heads; guarded by mu
+	mu    sync.Mutex
+}
+
+// headKey is what a head is made of.
+type headKey struct {
+	topic, pushType string
+	priority        int
+}
+
+// maxHeads bounds the heads that are kept: topics and push types come from events.
+const maxHeads = 1000
+
+func newPipelined(cfg Config, credential *providers.APNsCredential, dialer *connection.Dialer, metrics *providers.Metrics, logger *slog.Logger) *pipelined {
+	p := &protocol{
+		authority: net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)),
+		topic:     credential.Topic,
+		answers:   answers{cfg.Retry},
+	}
+	options := http2.Options{
+		Provider:       providers.APNs,
+		Connections:    cfg.Connections,
+		Streams:        cfg.Streams,
+		RequestTimeout: cfg.RequestTimeout,
+		SettingsWithin: cfg.Connection.DialTimeout,
+		PingInterval:   cfg.Connection.PingInterval,
+		PingTimeout:    cfg.Connection.PingTimeout,
+		Metrics:        metrics,
+		GoAwayReason:   goAwayReason,
+		Refuses:        func(debug []byte) bool { return meanings[goAwayReason(debug)].outcome == providers.Refused },
+	}
+	if credential.Token != nil {
+		p.token = &providerToken{key: credential.Token}
+		options.Authorization = p.token.current
+	}
+	client := http2.New(dialer.DialConn, options, logger.With("host", cfg.Host, "port", cfg.Port))
+	return &pipelined{pipeline.New(p, client), p}
+}
+
+const devicePath = "/3/device/"
+
+// Request is pipeline.Protocol.Request.
+func (p *protocol) Request(push *providers.Push, text []byte) (http2.Request, []byte, string) {
+	r, fault := newRequest(push, p.topic)
+	if fault != "" {
+		return http2.Request{}, text, fault
+	}
+	begin := len(text)
+	text = append(append(text, devicePath...), r.token...)
+	path := len(text)
+	text = http2.AppendField(text, "apns-expiration", strconv.FormatInt(r.expiration, 10))
+	fields := len(text)
+	text = r.appendBody(text)
+	return http2.Request{
+		Head:   p.head(headKey{r.topic, r.pushType, r.priority}),
+		Path:   text[begin:path:path],
+		Fields: text[path:fields:fields],
+		Body:   text[fields:len(text):len(text)],
+	}, text, ""
+}
+
+// head is the head of requests like this one.
+func (p *protocol) head(key headKey) *http2.Head {
+	if head, ok := p.heads.Load(key); ok {
+		return head.(*http2.Head)
+	}
+	head := http2.NewHead(p.authority,
+		hpack.HeaderField{Name: "apns-topic", Value: key.topic},
+		hpack.HeaderField{Name: "apns-push-type", Value: key.pushType},
+		hpack.HeaderField{Name: "apns-priority", Value: strconv.Itoa(key.priority)},
+		hpack.HeaderField{Name: "content-type", Value: "application/json"},
+	)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.kept < maxHeads {
+		p.kept++
+		p.heads.Store(key, head)
+	}
+	return head
+}
+
+// Result is pipeline.Protocol.Result.
+func (p *protocol) Result(sent *pipeline.Sent, a *http2.Answer) (providers.Result, bool) {
+	if a.Failure != nil {
+		return p.answers.failure(a.Failure), false
+	}
+	result := p.answers.answer(a.Status, a.RetryAfter, a.Body, time.Now())
+	switch {
+	case result.Outcome == providers.Accepted:
+	case result.Outcome == providers.Again:
+		a.Retire()
+	case result.Reason == topicDisallowed && sent.Topic != "" && sent.Topic != p.topic:
+		// The event brought this topic: it is wrong, not the credential, which serves the others.
+		result.Outcome = providers.Rejected
+	case p.token == nil:
+	case result.Reason == "ExpiredProviderToken":
+		a.Retire()
+		return result, !sent.Repeat && p.token.expired(a.Authorization)
+	case result.Reason == "TooManyProviderTokenUpdates":
+		p.token.freeze()
+	}
+	return result, false
+}

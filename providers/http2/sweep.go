@@ -1,0 +1,131 @@
+package http2
+
+import (
+	"errors"
+	"time"
+
+	"golang.org/x/net/http2"
+
+	"pushd/providers/connection"
+)
+
+// A sweep is what a timer for each request would do, for all of them at once: requests are given up as late as one tick
+// after their time, of which they have sixteen.
+const (
+	ticks     = 16
+	shortTick = 10 * time.Millisecond
+	longTick  = time.Second
+	// restTick is for a client that has connections, and nothing under way.
+	restTick = 10 * time.Second
+)
+
+var (
+	errLate   = errors.New("no answer in time")
+	errSilent = errors.New("the server gave no sign of life")
+)
+
+// watch sees to it that a sweep comes, soon where something is under way; Client.mu is held.
+func (c *Client) watch() {
+	switch {
+	case c.closed:
+	case c.timer == nil:
+		c.running.Add(1)
+		c.resting = false
+		c.timer = time.AfterFunc(c.tick(), c.sweep)
+	case c.resting && c.timer.Stop():
+		c.resting = false
+		c.timer.Reset(c.tick())
+	}
+}
+
+func (c *Client) tick() time.Duration {
+	return max(shortTick, min(longTick, c.options.RequestTimeout/ticks))
+}
+
+// sweep gives up what is late and who is silent, and settles the number of connections.
+func (c *Client) sweep() {
+	defer c.running.Done()
+	var out outbox
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return
+	}
+	now := c.now()
+	busy, any := false, false
+	for _, g := range c.groups() {
+		g.giveUp(now, &out)
+		for _, k := range g.all() {
+			k.inspect(now, &out)
+			busy = busy || k.table.n > 0 || k.pinged != 0
+		}
+		g.settle(now, &out)
+		busy = busy || g.waiting.n > 0 || g.making
+		any = any || len(g.open)+len(g.drained) > 0
+	}
+	c.timer = nil
+	if busy {
+		c.watch()
+	} else if any {
+		c.running.Add(1)
+		c.resting = true
+		c.timer = time.AfterFunc(min(restTick, c.options.PingInterval), c.sweep)
+	}
+	c.mu.Unlock()
+	out.deliver(c)
+}
+
+// giveUp fails what waited too long for a connection, and gives up connections that let nothing be sent all the while.
+// What was handed in first is in front.
+func (g *group) giveUp(now time.Duration, out *outbox) {
+	timeout := g.client.options.RequestTimeout
+	if g.waiting.n > 0 && now-g.waiting.front().since >= timeout {
+		for _, k := range g.all() {
+			if k.state == open && k.table.n == 0 && k.free() == 0 {
+				k.drain(out)
+			}
+		}
+	}
+	for g.waiting.n > 0 && now-g.waiting.front().since >= timeout {
+		j := g.waiting.pop()
+		out.fail(&j, &connection.Failure{Kind: connection.Timeout, Unprocessed: true, Err: errLate})
+	}
+}
+
+// inspect gives up a connection's late streams, and the connection where it gives no sign of life.
+func (k *conn) inspect(now time.Duration, out *outbox) {
+	o := &k.client.options
+	switch {
+	case k.state == making && now-k.since >= o.SettingsWithin:
+		k.end(&connection.Failure{Kind: connection.Lost, Unprocessed: true, Err: errNoSettings}, out)
+		return
+	case k.state == ended:
+		return
+	case k.pinged != 0 && now-max(k.pinged, k.heard) >= o.PingTimeout:
+		k.end(&connection.Failure{Kind: connection.Lost, Err: errSilent}, out)
+		return
+	}
+	silent := false
+	for i := range k.table.places {
+		st := &k.table.places[i]
+		if st.id == 0 || now-st.since < o.RequestTimeout {
+			continue
+		}
+		silent = silent || k.heard < st.begun
+		k.reset(st, http2.ErrCodeCancel, &connection.Failure{Kind: connection.Timeout, Err: errLate}, now, out)
+	}
+	if silent {
+		k.drain(out)
+	}
+	quiet := o.PingInterval
+	if k.table.n > 0 {
+		quiet = min(quiet, o.PingTimeout)
+	}
+	if k.pinged == 0 && k.state != making && now-k.heard >= quiet {
+		k.ping(now)
+	}
+	if k.table.n == 0 {
+		k.table.shrink()
+	}
+	k.endIfDrained(out)
+}

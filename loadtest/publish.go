@@ -53,7 +53,7 @@ func newPublisher(brokers []string, topic string, p *plan, book *promise.Book) *
 	pub := &publisher{plan: p, book: book, acks: promise.NewHistogram()}
 	pub.writer = &kafka.Writer{
 		Addr: kafka.TCP(brokers...), Topic: topic, Balancer: kafka.Murmur2Balancer{}, Transport: &kafka.Transport{},
-		RequiredAcks: kafka.RequireAll, BatchTimeout: 5 * time.Millisecond, BatchSize: 500,
+		RequiredAcks: kafka.RequireAll, BatchTimeout: 5 * time.Millisecond, BatchSize: 100, // it makes room for a whole batch, and most are small
 		Async: true, Completion: pub.completed,
 	}
 	return pub

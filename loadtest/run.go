@@ -47,9 +47,10 @@ type run struct {
 	ended     time.Time // of watching
 	samples   []sample  // by second
 	swaps     []swap
-	begin     used // before the first event
-	published used // after the last one
-	last      used // at the last sample
+	begin     used                     // before the first event
+	published used                     // after the last one
+	last      used                     // at the last sample
+	parts     map[string]time.Duration // CPU time of this process while events were published, by its parts
 	letters   atomic.Int64
 	dead      atomic.Int64
 }
@@ -125,7 +126,10 @@ func (r *run) setUp(ctx context.Context) (err error) {
 	})
 	r.progress.say("setting up: %d tenants with %d devices, broker and simulators", len(r.fleet.tenants), len(r.fleet.devices))
 	played := &mixture.Mixture{Tenants: r.fleet.tenants, Faults: r.fleet.dead}
-	if r.stage, err = stage.BuildProviders(r.dir, played, s.Latency, stage.Accepted(r.accepted), stage.Script(s.script)); err != nil {
+	as(theSimulators, func() {
+		r.stage, err = stage.BuildProviders(r.dir, played, s.Latency, stage.Accepted(r.accepted), stage.Script(s.script))
+	})
+	if err != nil {
 		return fmt.Errorf("set up the simulators: %w", err)
 	}
 	r.onStop(r.stage.Close)
@@ -143,13 +147,14 @@ func (r *run) setUp(ctx context.Context) (err error) {
 func (r *run) onStop(f func() error) { r.teardown = append(r.teardown, f) }
 
 // setUpTopics starts the embedded broker, or makes topics of this run's own on another one.
-func (r *run) setUpTopics(ctx context.Context) error {
+func (r *run) setUpTopics(ctx context.Context) (err error) {
 	r.topics = management.Server{Topic: event.CheckinTopic, Feedback: event.FeedbackTopic, Dead: event.DeadTopic}
 	if len(r.brokers) == 0 {
 		cfg := stage.BrokerConfig(r.dir)
 		cfg.Partitions = r.scenario.Partitions
 		cfg.DataDir = "" // in memory: a disk that is slow to sync would be measured instead of the daemon
-		broker, err := embedded.Start(cfg)
+		var broker *embedded.Broker
+		as(theBroker, func() { broker, err = embedded.Start(cfg) })
 		if err != nil {
 			return err
 		}
@@ -207,7 +212,13 @@ func (r *run) load(ctx context.Context, fail context.CancelCauseFunc) (drained t
 	})
 	actors.Go(func() { r.playFaults(acting) })
 	published := make(chan error, 1)
-	actors.Go(func() { published <- r.publisher.run(acting, r.start) })
+	actors.Go(func() { as(thePublisher, func() { published <- r.publisher.run(acting, r.start) }) })
+	var own profiled
+	own.begin()
+	defer func() {
+		_, ending := own.end() // of a run that was broken off; nobody reads it
+		err = errors.Join(err, ending)
+	}()
 	defer actors.Wait()
 	defer stopActing()
 
@@ -226,6 +237,9 @@ func (r *run) load(ctx context.Context, fail context.CancelCauseFunc) (drained t
 			}
 			published, ended = nil, time.Now()
 			if r.published, err = r.used(); err != nil {
+				return 0, err
+			}
+			if r.parts, err = own.end(); err != nil {
 				return 0, err
 			}
 		case <-second.C:

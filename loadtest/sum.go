@@ -41,6 +41,7 @@ func (r *run) result(drained time.Duration) (*Result, error) {
 		PerPush: round(1e6*cpu/max(1, float64(r.pushes("", 0, seconds(s.Duration)))), 1),
 	}
 	res.Machine = Machine{Cores: runtime.NumCPU(), Self: round(cores.self, 2), Others: round(cores.others, 2)}
+	res.Cost = r.cost()
 	res.Latency = r.latencies()
 	res.Checks = r.judge(res)
 	res.Passed = true
@@ -48,6 +49,19 @@ func (r *run) result(drained time.Duration) (*Result, error) {
 		res.Passed = res.Passed && c.Passed
 	}
 	return res, nil
+}
+
+// cost is what the parts of the load test took.
+func (r *run) cost() Cost {
+	took := func(part string, of int) float64 {
+		return round(float64(r.parts[part].Microseconds())/max(1, float64(of)), 1)
+	}
+	events := int(r.publisher.events.Load())
+	return Cost{
+		Publisher: took(thePublisher, events), Broker: took(theBroker, events),
+		Simulators: took(theSimulators, r.pushes("", 0, seconds(r.scenario.Duration))),
+		Rest:       round(r.parts[""].Seconds()/r.published.at.Sub(r.begin.at).Seconds(), 2),
+	}
 }
 
 // latencies are those of all, of each provider and of each group.

@@ -46,6 +46,7 @@ func (r *Result) facts() []fact {
 		newFact(r.Daemon.CPUSeconds, "CPU seconds", "of the daemon while events were published, %g cores, %g µs per push; %g s in all", r.Daemon.Cores, r.Daemon.PerPush, r.Daemon.TotalCPU),
 		newFact(r.Daemon.PeakMB, "MB", "of the daemon resident at most"),
 		newFact(r.Machine.Cores, "cores", "of this machine: %g for the load test itself, %g for others", r.Machine.Self, r.Machine.Others),
+		newFact(r.Cost.Publisher, "µs per event", "of CPU for the publisher, and %g for the embedded broker; %g per push for the simulators; %g cores for the rest of the load test", r.Cost.Broker, r.Cost.Simulators, r.Cost.Rest),
 		newFact(r.Scrapes.Count, "scrapes", "of at least %d; %d failed; worst pushd_accounting_imbalance %g", r.Scrapes.Least, r.Scrapes.Failed, r.Scrapes.WorstImbalance),
 	}
 }

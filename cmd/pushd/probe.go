@@ -19,6 +19,7 @@ import (
 
 	"pushd/providers"
 	"pushd/providers/apns"
+	"pushd/providers/fcm"
 )
 
 // probesAtATime bounds the connections of probes.
@@ -68,7 +69,7 @@ type credentialCheck struct {
 
 func (c *checkConfigCmd) newCredentialCheck(probe bool) *credentialCheck {
 	cfg := c.Config
-	cfg.APNs.Sender = apns.Library
+	cfg.APNs.Sender, cfg.FCM.Sender = apns.Library, fcm.Library
 	check := &credentialCheck{senders: newSenders(&cfg, nil, providers.NewMetrics(prometheus.NewRegistry()), slog.New(slog.DiscardHandler))}
 	if probe {
 		check.timeout = c.ProbeTimeout

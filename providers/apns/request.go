@@ -71,38 +71,14 @@ func newRequest(p *providers.Push, topic string) (request, string) {
 	return r, ""
 }
 
-// appendBody appends what the request carries.
+// appendBody appends what the request carries: its payload, or that of an MDM push, which holds the push magic and no
+// other key.
 func (r *request) appendBody(b []byte) []byte {
 	if r.payload != nil {
 		return append(b, r.payload...)
 	}
-	return appendMDM(b, r.pushMagic)
-}
-
-// appendMDM appends the payload of an MDM push, which holds the push magic and no other key. The magic comes from a
-// device, so it is encoded, never pasted.
-func appendMDM(b []byte, magic string) []byte {
-	b = append(b, `{"mdm":`...)
-	if plain(magic) {
-		b = append(append(append(b, '"'), magic...), '"')
-	} else {
-		encoded, err := json.Marshal(magic)
-		if err != nil {
-			panic("apns: a string that cannot be encoded: " + err.Error())
-		}
-		b = append(b, encoded...)
-	}
-	return append(b, '}')
-}
-
-// plain says whether s stands in JSON as it is.
-func plain(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
-			return false
-		}
-	}
-	return true
+	// The magic comes from a device, so it is encoded, never pasted.
+	return append(providers.AppendJSON(append(b, `{"mdm":`...), r.pushMagic), '}')
 }
 
 func isHex(s string) bool {

@@ -1,7 +1,9 @@
 package fcm
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -169,6 +171,18 @@ func (a answers) failure(f *connection.Failure) providers.Result {
 		result.Wait = 0
 	}
 	return result
+}
+
+// noToken is what the lack of an access token means. It is no push's own: where the endpoint cannot be had, everything
+// of the credential waits.
+func (a answers) noToken(err error) providers.Result {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return a.result(again, providers.ReasonClosed)
+	case errors.Is(err, errGrantRefused):
+		return a.result(refused, "oauth: refused")
+	}
+	return a.result(oauthLater, "oauth: unavailable")
 }
 
 func (a answers) result(m meaning, reason string) providers.Result {

@@ -18,6 +18,7 @@ const maxStreams = 100
 // Config is what an operator sets of FCM.
 type Config struct {
 	Endpoint              string            `name:"endpoint" help:"FCM's API. Another host than Google's needs root_ca." default:"https://fcm.googleapis.com/v1"`
+	Sender                string            `name:"sender" help:"How pushes are sent: pipelined, or library (the Firebase SDK, several times the CPU)." default:"pipelined" enum:"pipelined,library"`
 	Connections           int               `name:"connections" help:"Connections per project, at most; each carries 100 requests at a time. 1 to 100." default:"4"`
 	RequestTimeout        time.Duration     `name:"request_timeout" help:"How long a push may wait for its connection and answer; Google asks for 10 seconds or more. 1s to 5m." default:"30s"`
 	CollapseKey           string            `name:"collapse_key" help:"Android collapse key of every message; empty means none, for FCM delays collapsible messages after 20 of a device." default:""`
@@ -37,6 +38,7 @@ type RetryConfig struct {
 func DefaultConfig() Config {
 	return Config{
 		Endpoint:       "https://" + host + "/v1",
+		Sender:         Pipelined,
 		Connections:    4,
 		RequestTimeout: 30 * time.Second,
 		Connection:     connection.DefaultConfig(),
@@ -47,6 +49,9 @@ func DefaultConfig() Config {
 // Validate returns all faults, each beginning with the key it is about.
 func (c Config) Validate() error {
 	faults := []error{c.validateEndpoint()}
+	if c.Sender != Pipelined && c.Sender != Library {
+		faults = append(faults, fmt.Errorf("providers.fcm.sender: %q is neither %s nor %s", c.Sender, Pipelined, Library))
+	}
 	if c.Connections < 1 || c.Connections > 100 {
 		faults = append(faults, fmt.Errorf("providers.fcm.connections: %d is not between 1 and 100", c.Connections))
 	}

@@ -106,9 +106,20 @@ func push(number int) providers.Push {
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	conformance.Run(t, conformance.Provider{
+	bySender(t, func(t *testing.T, sender string) {
+		p := provider(sender)
+		if p.Tries = 1; sender == Pipelined {
+			p.Tries = 3
+		}
+		conformance.Run(t, p)
+	})
+}
+
+func provider(sender string) conformance.Provider {
+	return conformance.Provider{
 		Start: func(t *testing.T, b conformance.Behaviour) conformance.Server {
 			s := start(t, simulator.FCMConfig{Answer: b.Answer, Conduct: b.Conduct, Latency: b.Latency, MaxStreams: b.MaxStreams})
+			s.config.Sender = sender
 			if b.RequestTimeout > 0 {
 				s.config.RequestTimeout = b.RequestTimeout
 			}
@@ -120,7 +131,7 @@ func TestConformance(t *testing.T) {
 		Timeout:     providers.Result{Outcome: providers.Later, Reason: "transport: timeout", Wait: 10 * time.Second},
 		NoServer:    providers.Result{Outcome: providers.Later, Scope: providers.Credential, Reason: "oauth: unavailable", Wait: 10 * time.Second},
 		Transport:   time.Second,
-	})
+	}
 }
 
 // cases are the answers that Google documents, and some that it does not.

@@ -86,20 +86,30 @@ func newAccessToken(cfg connection.Config, credential *providers.FCMCredential) 
 	return t, nil
 }
 
-// current is a token that is good for a while. It waits where there is none.
-func (t *accessToken) current(ctx context.Context) (string, error) {
+// ready is a token that is good for a while, if there is one. It sees to it that there will be one.
+func (t *accessToken) ready() (string, bool) {
 	t.mu.Lock()
+	defer t.mu.Unlock()
 	now := time.Now()
 	good := now.Before(t.ends)
 	if (!good || !now.Before(t.renew)) && t.pending == nil {
 		t.startGrant()
 	}
+	return t.token, good
+}
+
+// current is a token that is good for a while. It waits where there is none.
+func (t *accessToken) current(ctx context.Context) (string, error) {
+	token, good := t.ready()
 	if good {
-		defer t.mu.Unlock()
-		return t.token, nil
+		return token, nil
 	}
+	t.mu.Lock()
 	pending := t.pending
 	t.mu.Unlock()
+	if pending == nil { // it came in between
+		return t.current(ctx)
+	}
 	select {
 	case <-pending.done:
 		return pending.token, pending.err

@@ -13,18 +13,19 @@ func TestProbeTellsWhetherTheAccountIsAcceptedAndPushesToNobody(t *testing.T) {
 		t.Errorf("a message to %s would have been delivered", r.Token)
 		return simulator.Answer{}
 	}})
-	if got := s.Sender(t, "acme").(*Sender).Probe(t.Context()); got.Outcome != providers.Accepted {
+	s.config.Sender = Library
+	if got := s.Sender(t, "acme").(*library).Probe(t.Context()); got.Outcome != providers.Accepted {
 		t.Errorf("an account: %+v", got)
 	}
 	unknown, err := simulator.NewServiceAccount("stranger", s.TokenURL(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := s.sender(t, unknown.JSON).(*Sender).Probe(t.Context()); got.Outcome != providers.Refused || got.Reason != "oauth: refused" {
+	if got := s.sender(t, unknown.JSON).(*library).Probe(t.Context()); got.Outcome != providers.Refused || got.Reason != "oauth: refused" {
 		t.Errorf("an unknown account: %+v", got)
 	}
 	s.Stop()
-	if got := s.Sender(t, "acme").(*Sender).Probe(t.Context()); got.Outcome != providers.Later || got.Reason != "oauth: unavailable" {
+	if got := s.Sender(t, "acme").(*library).Probe(t.Context()); got.Outcome != providers.Later || got.Reason != "oauth: unavailable" {
 		t.Errorf("with nobody there: %+v", got)
 	}
 }

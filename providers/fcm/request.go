@@ -3,6 +3,7 @@ package fcm
 import (
 	"bytes"
 	"encoding/json"
+	"strconv"
 	"time"
 	"unicode/utf8"
 
@@ -79,6 +80,38 @@ func dataOf(payload []byte) map[string]string {
 		data[key] = compact.String()
 	}
 	return data
+}
+
+// appendJSON appends the request's body, as the Firebase SDK would make it.
+func (r *request) appendJSON(b []byte, cfg *Config) []byte {
+	b = append(b, `{"message":{"data":`...)
+	b = appendData(b, r.data)
+	b = append(b, `,"android":{"priority":"`...)
+	b = append(b, r.priority...)
+	b = append(b, `","ttl":"`...)
+	b = strconv.AppendInt(b, int64(r.ttl/time.Second), 10)
+	b = append(b, `s","direct_boot_ok":true`...)
+	if cfg.CollapseKey != "" {
+		b = providers.AppendJSON(append(b, `,"collapse_key":`...), cfg.CollapseKey)
+	}
+	if cfg.RestrictedPackageName != "" {
+		b = providers.AppendJSON(append(b, `,"restricted_package_name":`...), cfg.RestrictedPackageName)
+	}
+	b = providers.AppendJSON(append(b, `},"token":`...), r.token)
+	return append(b, `}}`...)
+}
+
+func appendData(b []byte, data map[string]string) []byte {
+	separator := byte('{')
+	for key, value := range data {
+		b = providers.AppendJSON(append(b, separator), key)
+		b = providers.AppendJSON(append(b, ':'), value)
+		separator = ','
+	}
+	if len(data) == 0 {
+		b = append(b, '{')
+	}
+	return append(b, '}')
 }
 
 // message is the request as the Firebase SDK takes it.

@@ -3,9 +3,12 @@ package fcm
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"pushd/providers"
 )
@@ -44,13 +47,44 @@ func TestRequestsCarryWhatThePushSays(t *testing.T) {
 		if got, err := json.Marshal(r.message(new(Config))); err != nil || string(got) != row.want {
 			t.Errorf("%s: %v\n%s, want\n%s", name, err, got, row.want)
 		}
+		sameAsTheSDK(t, &r, new(Config))
 	}
+}
+
+// sameAsTheSDK checks that the body made by hand says what the Firebase SDK's says.
+func sameAsTheSDK(t *testing.T, r *request, cfg *Config) {
+	t.Helper()
+	sdk, err := json.Marshal(map[string]any{"message": r.message(cfg)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want, got any
+	ours := r.appendJSON(nil, cfg)
+	if err := errors.Join(json.Unmarshal(sdk, &want), json.Unmarshal(ours, &got)); err != nil {
+		t.Fatalf("%v in %s", err, ours)
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%s\nis not what the SDK says:\n%s", ours, sdk)
+	}
+}
+
+func FuzzTheBodyIsTheSDKs(f *testing.F) {
+	f.Add("tok", `{"a":"b"}`, "mdm", int64(5), true)
+	f.Add("\"}", `{"<":"\u2028\\","n":1e3,"o":{"x":[]}}`, "a\"b", int64(-5), false)
+	f.Fuzz(func(t *testing.T, token, payload, word string, expires int64, urgent bool) {
+		p := providers.Push{Token: token, Payload: []byte(payload), Expires: time.Unix(expires, 0), Urgent: urgent}
+		if r, fault := newRequest(&p, now); fault == "" && utf8.ValidString(word) {
+			sameAsTheSDK(t, &r, &Config{CollapseKey: word, RestrictedPackageName: word})
+		}
+	})
 }
 
 func TestCollapseKeyAndPackageComeFromTheConfiguration(t *testing.T) {
 	t.Parallel()
 	r, _ := newRequest(&providers.Push{Token: "tok", Expires: now}, now)
-	got, err := json.Marshal(r.message(&Config{CollapseKey: "mdm", RestrictedPackageName: "com.example.dpc"}))
+	cfg := &Config{CollapseKey: "mdm", RestrictedPackageName: "com.example.dpc"}
+	sameAsTheSDK(t, &r, cfg)
+	got, err := json.Marshal(r.message(cfg))
 	if err != nil || !strings.Contains(string(got), `"collapse_key":"mdm"`) || !strings.Contains(string(got), `"restricted_package_name":"com.example.dpc"`) {
 		t.Errorf("%v %s", err, got)
 	}

@@ -147,7 +147,7 @@ func (o *outbox) fail(j *job, f *connection.Failure) {
 
 // add takes an answer to a stream's request; the stream is closed after.
 func (o *outbox) add(k *conn, st *stream, now time.Duration, f *connection.Failure) {
-	a := Answer{N: st.N, Failure: f, Authorization: k.authorization, took: now - st.begun, conn: k}
+	a := Answer{N: st.N, Failure: f, Head: st.Head, Authorization: k.authorization, took: now - st.begun, conn: k}
 	if f == nil {
 		a.Status, a.RetryAfter, a.Body = st.status, st.retryAfter, st.body
 	}

@@ -25,6 +25,7 @@ type Answer struct {
 	RetryAfter    string              // the header of that name
 	Body          []byte              // cut at 4 KiB; nil where Status is 200
 	Failure       *connection.Failure // why there is no answer; shared with other requests, so not to be changed
+	Head          *Head               // the request's; nil where it had no connection
 	Authorization string              // what the request was sent with, where Options.Authorization is set
 
 	took time.Duration // from handing the request to its connection until the answer

@@ -31,6 +31,7 @@ func TestEveryKeyOfAScenarioAndOfAResultIsInTheDocument(t *testing.T) {
 	known := map[string]bool{}
 	keysOf(reflect.TypeFor[Scenario](), "yaml", known)
 	keysOf(reflect.TypeFor[Result](), "json", known)
+	keysOf(reflect.TypeFor[RampResult](), "json", known)
 	if len(known) < 90 {
 		t.Fatalf("only %d keys are found", len(known))
 	}

@@ -5,6 +5,7 @@
 //
 //	go run ./loadtest --list
 //	go run ./loadtest --scenario provider-outage
+//	go run ./loadtest --ramp --p99 100ms
 //
 // How fast one part is, and against what, is the question of the benchmarks.
 //
@@ -51,6 +52,8 @@ type command struct {
 	Report   string         `help:"Write the result to this file as a page for a browser, with plots; it loads nothing from elsewhere." placeholder:"FILE.html"`
 	Log      string         `help:"Write the daemon's log to this file." placeholder:"FILE"`
 
+	rampOptions
+
 	files files
 }
 
@@ -63,7 +66,7 @@ func (c *command) Validate() error {
 	if c.Rate != nil && !(*c.Rate > 0 && *c.Rate <= maxRate) {
 		faults = append(faults, fmt.Errorf("--rate: %g events per second is not above 0 and at most %d", *c.Rate, maxRate))
 	}
-	return errors.Join(faults...)
+	return errors.Join(append(faults, c.rampOptions.faults(c)...)...)
 }
 
 func execute(args []string, stdout, stderr io.Writer) int {
@@ -71,6 +74,7 @@ func execute(args []string, stdout, stderr io.Writer) int {
 	helped := false // --help was printed; kong goes on after it, and whatever it says then does not matter
 	parser := kong.Must(&c, kong.Name("loadtest"), kong.Writers(stdout, stderr), kong.Exit(func(int) { helped = true }),
 		kong.Description("Does the whole daemon hold the rate, and lose nothing? Plays a scenario against broker and simulators, with pushd as a process of its own."),
+		kong.ExplicitGroups([]kong.Group{{Key: "ramp", Title: "The highest rate:"}}),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 120}))
 	_, err := parser.Parse(args)
 	switch {
@@ -99,7 +103,7 @@ func execute(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "loadtest: %v\n", err)
 		return exitFailed
 	}
-	if !res.Passed {
+	if !res.passed() {
 		return exitFailed
 	}
 	return exitPassed
@@ -107,7 +111,7 @@ func execute(args []string, stdout, stderr io.Writer) int {
 
 func list(stdout, stderr io.Writer) int {
 	for _, name := range names() {
-		s, err := (&command{Scenario: name}).scenario()
+		s, err := (&command{Scenario: name}).load(nil, nil)
 		if err != nil {
 			fmt.Fprintln(stderr, err)
 			return exitFailed
@@ -119,7 +123,11 @@ func list(stdout, stderr io.Writer) int {
 
 // prepare looks at all that the command line names, before anything is started.
 func (c *command) prepare() (*Scenario, error) {
-	s, err := c.scenario()
+	rate, duration := c.Rate, c.Duration
+	if c.Ramp {
+		rate, duration = new(min(c.From, c.most())), new(warmUp+c.Hold)
+	}
+	s, err := c.load(rate, duration)
 	if err == nil {
 		err = c.lookForPushd()
 	}
@@ -129,18 +137,18 @@ func (c *command) prepare() (*Scenario, error) {
 	return s, err
 }
 
-// scenario is the scenario as the command line wants it.
-func (c *command) scenario() (*Scenario, error) {
+// load is the scenario of the command line, at another rate and of another duration where these are given.
+func (c *command) load(rate *float64, duration *time.Duration) (*Scenario, error) {
 	file, content, err := read(c.Scenario)
 	if err != nil {
 		return nil, err
 	}
 	s, err := parse(file, content, func(s *Scenario) {
-		if c.Duration != nil {
-			s.Duration = *c.Duration
+		if duration != nil {
+			s.Duration = *duration
 		}
-		if c.Rate != nil {
-			s.scale(*c.Rate)
+		if rate != nil {
+			s.scale(*rate)
 		}
 	})
 	if err != nil {
@@ -163,18 +171,35 @@ func (c *command) lookForPushd() error {
 	return nil
 }
 
-func (c *command) play(ctx context.Context, s *Scenario, stderr io.Writer) (*Result, error) {
-	r := &run{scenario: s, seed: c.Seed, brokers: c.Broker, pushd: c.Pushd, log: c.files.log, progress: newProgress(stderr, seconds(s.Duration))}
-	if r.seed == 0 {
-		r.seed = uint64(time.Now().UnixNano() % 1_000_000)
+// outcome is what was found: of a run, or of a ramp.
+type outcome interface {
+	passed() bool
+	table(io.Writer) error
+	page() *page
+}
+
+func (c *command) play(ctx context.Context, s *Scenario, stderr io.Writer) (outcome, error) {
+	if c.Ramp {
+		return c.ramp(ctx, s, stderr)
 	}
-	res, err := r.perform(ctx)
-	r.progress.end()
-	return res, err
+	r := c.newRun(s, c.chosenSeed(), stderr)
+	defer r.progress.end()
+	return r.perform(ctx)
+}
+
+func (c *command) newRun(s *Scenario, seed uint64, stderr io.Writer) *run {
+	return &run{scenario: s, seed: seed, brokers: c.Broker, pushd: c.Pushd, log: c.files.log, progress: newProgress(stderr, seconds(s.Duration))}
+}
+
+func (c *command) chosenSeed() uint64 {
+	if c.Seed == 0 {
+		return uint64(time.Now().UnixNano() % 1_000_000)
+	}
+	return c.Seed
 }
 
 // show prints the result, and writes the page of it.
-func (c *command) show(w io.Writer, res *Result) error {
+func (c *command) show(w io.Writer, res outcome) error {
 	if c.files.report != nil {
 		if err := writeReport(c.files.report, res.page()); err != nil {
 			return err

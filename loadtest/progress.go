@@ -16,7 +16,8 @@ const tellEvery = 10
 type progress struct {
 	w        io.Writer
 	terminal bool
-	length   int // of the load, in seconds
+	terse    bool // it is one run of many, whose stages are always the same
+	length   int  // of the load, in seconds
 	bar      *progressbar.ProgressBar
 	told     int  // the second of the last line
 	waiting  bool // a line has said that the load is over
@@ -33,6 +34,13 @@ func isTerminal(w io.Writer) bool {
 	}
 	info, err := file.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// stage tells what is done before the load.
+func (p *progress) stage(format string, args ...any) {
+	if !p.terse {
+		p.say(format, args...)
+	}
 }
 
 func (p *progress) say(format string, args ...any) { fmt.Fprintf(p.w, format+"\n", args...) }

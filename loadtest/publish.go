@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -20,19 +21,24 @@ const (
 	maxUnacknowledged = 200_000
 )
 
+// errBrokerBehind ends a run whose broker does not take the events as fast as they are published.
+var errBrokerBehind = errors.New("the broker does not take this rate")
+
 // publisher publishes a plan at the times of the plan: an open loop. It waits for no acknowledgement, nor for the daemon, and
 // where it cannot keep up it says how late it was; latencies count from the time of the plan anyway.
 type publisher struct {
 	plan   *plan
 	book   *promise.Book
 	writer *kafka.Writer
-	start  time.Time // of the plan; written before the first message only
+	start  time.Time     // of the plan; written before the first message only
+	warm   time.Duration // events before this time of the plan are not asked how late they were
 
 	events  atomic.Int64 // handed over; one that is published twice is one
 	records atomic.Int64
 	acked   atomic.Int64 // records
 	failed  atomic.Int64 // records that the broker did not take
-	behind  atomic.Int64 // nanoseconds, at most
+
+	late *hdrhistogram.Histogram // how long after its time an event was handed over; the publisher's goroutine writes it
 
 	mu      sync.Mutex // guards what stands below
 	last    time.Time  // when the last event was acknowledged
@@ -50,7 +56,7 @@ type origin struct {
 }
 
 func newPublisher(brokers []string, topic string, p *plan, book *promise.Book) *publisher {
-	pub := &publisher{plan: p, book: book, acks: promise.NewHistogram()}
+	pub := &publisher{plan: p, book: book, late: promise.NewHistogram(), acks: promise.NewHistogram()}
 	pub.writer = &kafka.Writer{
 		Addr: kafka.TCP(brokers...), Topic: topic, Balancer: kafka.Murmur2Balancer{}, Transport: &kafka.Transport{},
 		RequiredAcks: kafka.RequireAll, BatchTimeout: 5 * time.Millisecond, BatchSize: 100, // it makes room for a whole batch, and most are small
@@ -77,7 +83,7 @@ func (p *publisher) run(ctx context.Context, start time.Time) error {
 			continue
 		}
 		if n := p.records.Load() - p.acked.Load() - p.failed.Load(); n > maxUnacknowledged {
-			return fmt.Errorf("the broker has %d events to acknowledge: it does not take this rate", n)
+			return fmt.Errorf("%w: it has %d to acknowledge", errBrokerBehind, n)
 		}
 		if err := p.writer.WriteMessages(ctx, messages...); err != nil { // asynchronous: only what cannot even be queued
 			return fmt.Errorf("publish: %w", err)
@@ -98,7 +104,9 @@ func (p *publisher) take(messages []kafka.Message, start, now time.Time) []kafka
 			break
 		}
 		due, at := start.Add(e.due), time.Now()
-		p.behind.Store(max(p.behind.Load(), int64(at.Sub(due))))
+		if e.due >= p.warm {
+			promise.Record(p.late, at.Sub(due))
+		}
 		key, value := p.plan.fleet.event(e.device, e.number, e.priority)
 		message := kafka.Message{Key: key, Value: value, WriterData: origin{e.device, e.number, due, false}}
 		p.book.Publish(e.device, e.number, due, at)
@@ -136,12 +144,15 @@ func (p *publisher) rate(planned time.Duration) float64 {
 	return float64(events) / max(planned, p.last.Sub(p.start)).Seconds()
 }
 
-// slowest is the longest that an event took from its time to its acknowledgement.
-func (p *publisher) slowest() time.Duration {
+// acknowledged is how long events took from their times to their acknowledgements.
+func (p *publisher) acknowledged() Latency {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return time.Duration(p.acks.Max()) * time.Microsecond
+	return latencyOf("acknowledged by the broker", p.acks)
 }
+
+// handed is how long they took to be handed to the client. It is known when run has returned.
+func (p *publisher) handed() Latency { return latencyOf("handed over", p.late) }
 
 // completed takes the broker's word on messages.
 func (p *publisher) completed(messages []kafka.Message, err error) {
@@ -159,7 +170,9 @@ func (p *publisher) completed(messages []kafka.Message, err error) {
 	}
 	for _, m := range messages {
 		from := m.WriterData.(origin)
-		promise.Record(p.acks, now.Sub(from.due))
+		if !from.due.Before(p.start.Add(p.warm)) {
+			promise.Record(p.acks, now.Sub(from.due))
+		}
 		if !from.second {
 			p.seconds[second]++
 		}

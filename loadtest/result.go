@@ -117,12 +117,15 @@ type Moment struct {
 }
 
 func latencyOf(of string, h *hdrhistogram.Histogram) Latency {
-	ms := func(micros int64) float64 { return round(float64(micros)/1000, 1) }
+	micros := func(n int64) float64 { return ms(time.Duration(n) * time.Microsecond) }
 	return Latency{
-		Of: of, Events: h.TotalCount(), P50: ms(h.ValueAtPercentile(50)), P90: ms(h.ValueAtPercentile(90)),
-		P99: ms(h.ValueAtPercentile(99)), P999: ms(h.ValueAtPercentile(99.9)), Max: ms(h.Max()),
+		Of: of, Events: h.TotalCount(), P50: micros(h.ValueAtPercentile(50)), P90: micros(h.ValueAtPercentile(90)),
+		P99: micros(h.ValueAtPercentile(99)), P999: micros(h.ValueAtPercentile(99.9)), Max: micros(h.Max()),
 	}
 }
+
+// ms is a time in milliseconds.
+func ms(d time.Duration) float64 { return round(d.Seconds()*1e3, 1) }
 
 // round keeps so many digits behind the point, so that table and JSON say the same.
 func round(x float64, places int) float64 {

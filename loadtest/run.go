@@ -28,6 +28,7 @@ import (
 //	set the stage ─▶ daemon ready ─▶ publish, act, sample each second ─▶ drain ─▶ rest ─▶ judge
 type run struct {
 	scenario *Scenario
+	warm     time.Duration // how long the publisher is not judged
 	seed     uint64
 	brokers  []string // empty: the embedded broker is started
 	pushd    string   // path of the binary; empty: it is built
@@ -103,7 +104,7 @@ func (r *run) perform(ctx context.Context) (res *Result, err error) {
 
 func (r *run) setUp(ctx context.Context) (err error) {
 	if len(r.brokers) > 0 { // the longest wait, and the one for which only the caller can do something, comes first
-		r.progress.say("looking for the broker at %s", strings.Join(r.brokers, ", "))
+		r.progress.stage("looking for the broker at %s", strings.Join(r.brokers, ", "))
 		if err := awaitBroker(ctx, r.brokers, brokerWithin); err != nil {
 			return err
 		}
@@ -113,7 +114,7 @@ func (r *run) setUp(ctx context.Context) (err error) {
 	}
 	r.onStop(func() error { return os.RemoveAll(r.dir) })
 	if r.pushd == "" {
-		r.progress.say("building pushd")
+		r.progress.stage("building pushd")
 		if r.pushd, err = buildDaemon(ctx, r.dir); err != nil {
 			return err
 		}
@@ -124,7 +125,7 @@ func (r *run) setUp(ctx context.Context) (err error) {
 		Interval: s.Interval, Fleet: r.fleet.devices, Classes: len(s.Groups) * providers, Lanes: len(r.fleet.tenants) * providers,
 		Longest: s.longest(),
 	})
-	r.progress.say("setting up: %d tenants with %d devices, broker and simulators", len(r.fleet.tenants), len(r.fleet.devices))
+	r.progress.stage("setting up: %d tenants with %d devices, broker and simulators", len(r.fleet.tenants), len(r.fleet.devices))
 	played := &mixture.Mixture{Tenants: r.fleet.tenants, Faults: r.fleet.dead}
 	as(theSimulators, func() {
 		r.stage, err = stage.BuildProviders(r.dir, played, s.Latency, stage.Accepted(r.accepted), stage.Script(s.script))
@@ -136,7 +137,7 @@ func (r *run) setUp(ctx context.Context) (err error) {
 	if err := r.setUpTopics(ctx); err != nil {
 		return err
 	}
-	r.progress.say("starting pushd")
+	r.progress.stage("starting pushd")
 	if r.daemon, err = startDaemon(r.pushd, r.flags(), r.log); err != nil {
 		return err
 	}
@@ -201,6 +202,7 @@ func (r *run) load(ctx context.Context, fail context.CancelCauseFunc) (drained t
 	}
 	r.last = r.begin
 	r.publisher = newPublisher(r.brokers, r.topics.Topic, newPlan(r.fleet, r.scenario.Duration, r.seed), r.book)
+	r.publisher.warm = r.warm
 	r.start = time.Now()
 	r.book.Begin(r.start)
 	acting, stopActing := context.WithCancel(ctx)

@@ -24,7 +24,7 @@ func TestEveryScenarioOfTheBinaryIsInOrder(t *testing.T) {
 		t.Fatalf("there are only %v", names())
 	}
 	for _, name := range names() {
-		s, err := (&command{Scenario: name}).scenario()
+		s, err := (&command{Scenario: name}).load(nil, nil)
 		if err != nil {
 			t.Error(err)
 			continue
@@ -227,11 +227,11 @@ func TestAPlanHasEachEventAtItsTimeWhoeverAsksWhen(t *testing.T) {
 
 func TestTheRateOfTheCommandLineScalesAllGroups(t *testing.T) {
 	t.Parallel()
-	_, err := (&command{Scenario: "noisy-tenant", Rate: new(160.0), Duration: new(15 * time.Second)}).scenario()
+	_, err := (&command{Scenario: "noisy-tenant"}).load(new(160.0), new(15*time.Second))
 	if err == nil || !strings.Contains(err.Error(), "within the 15s of the load") {
 		t.Errorf("expectations beyond the end are taken: %v", err)
 	}
-	s, err := (&command{Scenario: "noisy-tenant", Rate: new(160.0)}).scenario()
+	s, err := (&command{Scenario: "noisy-tenant"}).load(new(160.0), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,7 +31,7 @@ func (r *run) result(drained time.Duration) (*Result, error) {
 	}
 	res.Rate = Rate{
 		Seconds: published, Intended: round(s.mean(), 1), Published: round(r.publisher.rate(s.Duration), 1),
-		BehindMS: round(float64(r.publisher.behind.Load())/1e6, 1), AckedMS: round(r.publisher.slowest().Seconds()*1e3, 1),
+		BehindMS: r.publisher.handed().Max, AckedMS: r.publisher.acknowledged().Max,
 		Pushes: round(float64(r.pushes("", 0, seconds(s.Duration)))/published, 1), Drained: round(drained.Seconds(), 2),
 	}
 	cores, cpu := r.published.cores(r.begin), (r.published.daemon - r.begin.daemon).Seconds()
@@ -66,7 +66,7 @@ func (r *run) cost() Cost {
 
 // latencies are those of all, of each provider and of each group.
 func (r *run) latencies() []Latency {
-	rows := []Latency{latencyOf("acknowledged by the broker", r.publisher.acks)}
+	rows := []Latency{r.publisher.acknowledged()}
 	add := func(of string, h *hdrhistogram.Histogram) {
 		if h.TotalCount() > 0 {
 			rows = append(rows, latencyOf(of, h))

@@ -5,6 +5,8 @@ import (
 	"io"
 )
 
+func (r *Result) passed() bool { return r.Passed }
+
 // table prints the result for people.
 func (r *Result) table(w io.Writer) error {
 	fmt.Fprintf(w, "%s: scenario %s, seed %d, started %s\n%s\n\n", verdict(r.Passed), r.Scenario, r.Seed, r.Started, r.About)

@@ -41,7 +41,7 @@ var page = template.Must(template.New("plot").Parse(text))
 // The size of a plot and of its margins, in the units of its view box.
 const (
 	width, height            = 600, 220
-	left, right, top, bottom = 62, 14, 10, 38
+	left, right, top, bottom = 62, 24, 10, 38
 )
 
 // markedBelow is how many points are so few that each is marked.

@@ -6,6 +6,7 @@
 //	go run ./loadtest --list
 //	go run ./loadtest --scenario provider-outage
 //	go run ./loadtest --ramp --p99 100ms
+//	go run ./loadtest --compare a.json b.json
 //
 // How fast one part is, and against what, is the question of the benchmarks.
 //
@@ -53,6 +54,7 @@ type command struct {
 	Log      string         `help:"Write the daemon's log to this file." placeholder:"FILE"`
 
 	rampOptions
+	compareOptions
 
 	files files
 }
@@ -66,6 +68,7 @@ func (c *command) Validate() error {
 	if c.Rate != nil && !(*c.Rate > 0 && *c.Rate <= maxRate) {
 		faults = append(faults, fmt.Errorf("--rate: %g events per second is not above 0 and at most %d", *c.Rate, maxRate))
 	}
+	faults = append(faults, c.compareOptions.faults())
 	return errors.Join(append(faults, c.rampOptions.faults(c)...)...)
 }
 
@@ -74,7 +77,7 @@ func execute(args []string, stdout, stderr io.Writer) int {
 	helped := false // --help was printed; kong goes on after it, and whatever it says then does not matter
 	parser := kong.Must(&c, kong.Name("loadtest"), kong.Writers(stdout, stderr), kong.Exit(func(int) { helped = true }),
 		kong.Description("Does the whole daemon hold the rate, and lose nothing? Plays a scenario against broker and simulators, with pushd as a process of its own."),
-		kong.ExplicitGroups([]kong.Group{{Key: "ramp", Title: "The highest rate:"}}),
+		kong.ExplicitGroups([]kong.Group{{Key: "ramp", Title: "The highest rate:"}, {Key: "compare", Title: "Two results:"}}),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 120}))
 	_, err := parser.Parse(args)
 	switch {
@@ -85,6 +88,8 @@ func execute(args []string, stdout, stderr io.Writer) int {
 		return exitUsage
 	case c.List:
 		return list(stdout, stderr)
+	case c.Compare:
+		return c.showComparison(stdout, stderr)
 	}
 	scenario, err := c.prepare()
 	if err != nil {
@@ -117,6 +122,22 @@ func list(stdout, stderr io.Writer) int {
 			return exitFailed
 		}
 		fmt.Fprintf(stdout, "%-16s %6.0f events/s for %-4v %s\n", name, s.Rate(), s.Duration, s.About)
+	}
+	return exitPassed
+}
+
+func (c *command) showComparison(stdout, stderr io.Writer) int {
+	comparison, err := compare(&c.compareOptions)
+	if err == nil {
+		err = c.files.open(c)
+	}
+	if err == nil {
+		defer c.files.close()
+		err = c.show(stdout, comparison)
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "loadtest: %v\n", err)
+		return exitUsage
 	}
 	return exitPassed
 }
@@ -171,7 +192,7 @@ func (c *command) lookForPushd() error {
 	return nil
 }
 
-// outcome is what was found: of a run, or of a ramp.
+// outcome is what was found: of a run, of a ramp, or by comparing two.
 type outcome interface {
 	passed() bool
 	table(io.Writer) error

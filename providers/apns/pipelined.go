@@ -79,7 +79,8 @@ func (p *protocol) Request(push *providers.Push, text []byte) (http2.Request, []
 	begin := len(text)
 	text = append(append(text, devicePath...), r.token...)
 	path := len(text)
-	text = http2.AppendField(text, "apns-expiration", strconv.FormatInt(r.expiration, 10))
+	var digits [20]byte
+	text = http2.AppendField(text, "apns-expiration", strconv.AppendInt(digits[:0], r.expiration, 10))
 	fields := len(text)
 	text = r.appendBody(text)
 	return http2.Request{

@@ -76,13 +76,13 @@ func (c *Client) groups() [2]*group { return [2]*group{&c.ordinary, &c.suspects}
 func (c *Client) now() time.Duration { return time.Since(c.epoch) }
 
 // Send hands requests in; by is told of their answers. It does not wait, and refuses none for load: the caller limits how
-// many are under way. It keeps no hold of the slice. After Close every request fails with Closed.
+// many are under way. The slice is the Client's until all of it is answered. After Close every request fails with Closed.
 func (c *Client) Send(by Caller, requests []Request) {
 	var out outbox
 	c.mu.Lock()
 	now := c.now()
 	for i := range requests {
-		j := job{Request: requests[i], by: by, since: now}
+		j := job{Request: &requests[i], by: by, since: now}
 		switch {
 		case c.closed:
 			out.fail(&j, &connection.Failure{Kind: connection.Closed, Unprocessed: true, Err: errClosed})

@@ -68,7 +68,6 @@ type conn struct {
 
 	// the writer's
 	out      []byte
-	batch    []sending
 	heads    *heads
 	bearer   []byte // the encoded authorization field
 	bearerOf string

@@ -17,5 +17,5 @@
 //	Client.sweep   deadlines, PINGs and the number of connections   it is through            Close
 //
 // One lock, Client.mu, guards queues, connections and streams. It is taken for a batch, never for a request, and nothing is
-// encoded, written, decoded beyond one read, or told to a caller while it is held.
+// written, waited for or told to a caller while it is held.
 package http2

@@ -63,12 +63,11 @@ func (k *conn) frames(out *outbox) bool {
 		frame, _ := k.in.Peek(frameHeader + frameLength(head))
 		err := k.handle(frame, now, out)
 		k.in.Discard(len(frame))
-		var broken protocolError
 		if err == nil && len(k.control) > maxControl {
 			err = protocolError{http2.ErrCodeEnhanceYourCalm, "more frames to be answered than are read"}
 		}
-		if errors.As(err, &broken) {
-			k.end(&connection.Failure{Kind: connection.Lost, Err: broken}, out)
+		if err != nil {
+			k.end(&connection.Failure{Kind: connection.Lost, Err: err}, out)
 			return false
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"pushd/providers/connection"
 )
 
-// Request is one POST. Its slices are read until it is answered, and must not change before.
+// Request is one POST. It and its slices are read until it is answered, and must not change before.
 type Request struct {
 	N       int    // the caller's own; comes back in Answer.N
 	Head    *Head  // the fields that it shares with others
@@ -70,7 +70,7 @@ const (
 
 // AppendField appends a field of one request: a literal that is not put into the server's dynamic table (RFC 7541, section
 // 6.2.2), since the next request has another value. name is in lower case.
-func AppendField(b []byte, name, value string) []byte {
+func AppendField[S string | []byte](b []byte, name string, value S) []byte {
 	return appendString(appendString(append(b, 0), name), value)
 }
 

@@ -4,7 +4,7 @@ import "time"
 
 // job is a request with what belongs to it until it is answered.
 type job struct {
-	Request
+	*Request
 	by    Caller
 	since time.Duration // when it was handed in, on the client's clock
 	tries int           // how often it was handed to a connection that surely did not process it

@@ -23,26 +23,15 @@ const (
 	outKept = 4 << 10
 )
 
-// sending is what the writer encodes of a stream in one round: its header, or some of its body, or both.
-type sending struct {
-	id     uint32
-	head   *Head // nil where the header is sent
-	path   []byte
-	fields []byte
-	body   []byte
-	ends   bool // with this the body is sent
-}
-
 // write sends what there is to send, all of it with one write, until the connection ends.
 func (k *conn) write() {
 	for {
-		more := k.gather()
-		if more && len(k.batch) > 0 && len(k.batch) < fewAtOnce {
+		begun, more := k.gather(0)
+		if 0 < begun && begun < fewAtOnce {
 			// What others are about to hand in goes with the same write (as grpc-go's loopyWriter has it).
 			runtime.Gosched()
-			more = k.gather()
+			_, more = k.gather(begun)
 		}
-		k.encode()
 		if len(k.out) > 0 {
 			k.socket.SetWriteDeadline(time.Now().Add(writeTimeout))
 			if _, err := k.socket.Write(k.out); err != nil {
@@ -51,30 +40,31 @@ func (k *conn) write() {
 				return
 			}
 			k.out = k.out[:0]
+			continue
 		}
 		if !more {
 			break
 		}
-		if len(k.out) == 0 && !k.busy() {
-			if cap(k.out) > outKept {
-				k.out, k.batch = nil, nil
-			}
-			<-k.wake
+		if cap(k.out) > outKept {
+			k.out = nil
 		}
+		<-k.wake
 	}
 	k.hangUp(true)
 }
 
-// gather takes what is to be sent into k.out and k.batch; false where it is the last of the connection.
-func (k *conn) gather() bool {
+// gather encodes what is to be sent into k.out: of new requests as many as are allowed at once, less those that were begun
+// for this write before. It says how many are, and whether the connection goes on.
+//
+// It encodes with the lock held: a request is its caller's again as soon as it is answered, which can be any time.
+func (k *conn) gather(before int) (begun int, more bool) {
 	c := k.client
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	k.out = append(k.out, k.control...)
 	k.control = k.control[:0]
 	if k.state == ended {
-		k.batch = k.batch[:0]
-		return false
+		return before, false
 	}
 	if k.tableSize != nil {
 		k.heads.resize(*k.tableSize)
@@ -83,23 +73,18 @@ func (k *conn) gather() bool {
 	if k.stuck > 0 && k.window > 0 {
 		k.unstick()
 	}
-	if k.state == open && c.options.Authorization != nil && !k.authorize() {
-		return true
+	if k.state != open || c.options.Authorization != nil && !k.authorize() {
+		return before, true
 	}
 	now := c.now()
-	for n := k.free(); n > 0 && len(k.batch) < mostAtOnce && k.group.waiting.n > 0; n-- {
+	for begun = before; begun < mostAtOnce && k.free() > 0 && k.group.waiting.n > 0; begun++ {
 		if k.table.next >= lastID {
-			k.age = 0 // it is replaced as one that is too old
-			var none outbox
-			k.drain(&none) // it has streams, or it would have had ids
+			k.retire()
 			break
 		}
 		k.begin(k.group.waiting.pop(), now)
-		if k.window <= 0 {
-			break
-		}
 	}
-	return true
+	return begun, true
 }
 
 // authorize sees to it that the connection's requests all have the authorization it began with, which is the current one.
@@ -111,87 +96,64 @@ func (k *conn) authorize() bool {
 	if k.authorization == current {
 		return true
 	}
-	var out outbox
-	k.drain(&out) // it may end the connection, but has no stream then, and so no answer
+	k.retire()
 	return false
+}
+
+// retire is drain for the writer: where that ends the connection there is no stream, and so nothing to be told.
+func (k *conn) retire() {
+	var none outbox
+	k.drain(&none)
 }
 
 // begin makes a stream of a job.
 func (k *conn) begin(j job, now time.Duration) {
 	st := k.table.open(j, now, k.initial)
-	s := sending{id: st.id, head: j.Head, path: j.Path, fields: j.Fields}
-	s.body, s.ends = k.some(st)
-	if !s.ends {
+	k.encodeHeader(st.id, j.Request)
+	if !k.encodeBody(st) {
 		k.stuck++
 	}
-	k.batch = append(k.batch, s)
 }
 
-// some takes as much of a stream's body as the windows allow.
-func (k *conn) some(st *stream) (body []byte, ends bool) {
-	left := st.Body[st.sent:]
-	n := max(0, min(int64(len(left)), st.window, k.window))
-	st.sent += int(n)
-	st.window -= n
-	k.window -= n
-	return left[:n], int(n) == len(left)
+// encodeBody makes DATA frames of as much of a stream's body as the windows allow, and says whether that is all.
+func (k *conn) encodeBody(st *stream) (ends bool) {
+	for {
+		left := st.Body[st.sent:]
+		n := int(max(0, min(int64(len(left)), st.window, k.window, maxFrame)))
+		if ends = n == len(left); n == 0 && !ends {
+			return false
+		}
+		var flags http2.Flags
+		if ends {
+			flags = http2.FlagDataEndStream
+		}
+		k.out = append(appendFrameHeader(k.out, n, http2.FrameData, flags, st.id), left[:n]...)
+		st.sent += n
+		st.window -= int64(n)
+		k.window -= int64(n)
+		if ends {
+			return true
+		}
+	}
 }
 
 // unstick sends on with bodies that waited for a window.
 func (k *conn) unstick() {
 	for i := range k.table.places {
 		st := &k.table.places[i]
-		if st.id == 0 || st.sent == len(st.Body) || st.window <= 0 || k.window <= 0 {
-			continue
-		}
-		s := sending{id: st.id}
-		if s.body, s.ends = k.some(st); s.ends {
+		if st.id != 0 && st.sent < len(st.Body) && st.window > 0 && k.window > 0 && k.encodeBody(st) {
 			k.stuck--
 		}
-		k.batch = append(k.batch, s)
 	}
-}
-
-// busy says whether there is more to send at once.
-func (k *conn) busy() bool {
-	c := k.client
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return k.state == ended || len(k.control) > 0 || k.free() > 0 && k.group.waiting.n > 0
-}
-
-// encode makes frames of the batch.
-func (k *conn) encode() {
-	for i := range k.batch {
-		s := &k.batch[i]
-		if s.head != nil {
-			k.encodeHeader(s)
-		}
-		for body := s.body; len(body) > 0 || s.ends; {
-			n := min(len(body), maxFrame)
-			last := n == len(body)
-			var flags http2.Flags
-			if last && s.ends {
-				flags = http2.FlagDataEndStream
-			}
-			k.out = append(appendFrameHeader(k.out, n, http2.FrameData, flags, s.id), body[:n]...)
-			body = body[n:]
-			if last {
-				break
-			}
-		}
-	}
-	clear(k.batch)
-	k.batch = k.batch[:0]
 }
 
 // encodeHeader makes a HEADERS frame, and CONTINUATION frames of what does not fit into it.
-func (k *conn) encodeHeader(s *sending) {
+func (k *conn) encodeHeader(id uint32, r *Request) {
 	start := len(k.out)
-	k.out = appendFrameHeader(k.out, 0, http2.FrameHeaders, http2.FlagHeadersEndHeaders, s.id)
-	pseudo, fields := k.heads.encode(s.head)
+	k.out = appendFrameHeader(k.out, 0, http2.FrameHeaders, http2.FlagHeadersEndHeaders, id)
+	pseudo, fields := k.heads.encode(r.Head)
 	k.out = append(k.out, pseudo...)
-	k.out = appendIndexed(k.out, indexPath, s.path)
+	k.out = appendIndexed(k.out, indexPath, r.Path)
 	k.out = append(k.out, fields...)
 	if k.authorization != "" { // written by this goroutine only
 		if k.bearerOf != k.authorization {
@@ -199,7 +161,7 @@ func (k *conn) encodeHeader(s *sending) {
 		}
 		k.out = append(k.out, k.bearer...)
 	}
-	k.out = append(k.out, s.fields...)
+	k.out = append(k.out, r.Fields...)
 	length := len(k.out) - start - frameHeader
 	if length <= maxFrame {
 		k.out[start], k.out[start+1], k.out[start+2] = byte(length>>16), byte(length>>8), byte(length)
@@ -213,7 +175,7 @@ func (k *conn) encodeHeader(s *sending) {
 		if n == len(block) {
 			flags = http2.FlagHeadersEndHeaders
 		}
-		k.out = append(appendFrameHeader(k.out, n, kind, flags, s.id), block[:n]...)
+		k.out = append(appendFrameHeader(k.out, n, kind, flags, id), block[:n]...)
 		block = block[n:]
 	}
 }

@@ -156,6 +156,8 @@ func readMeasured(path string) (measured, error) {
 	switch {
 	case keys["steps"] != nil:
 		of = new(RampResult)
+	case keys["catch_up_seconds"] != nil:
+		of = new(Backlog)
 	case keys["timeline"] != nil:
 		of = new(Result)
 	default:

@@ -32,6 +32,7 @@ func TestEveryKeyOfAScenarioAndOfAResultIsInTheDocument(t *testing.T) {
 	keysOf(reflect.TypeFor[Scenario](), "yaml", known)
 	keysOf(reflect.TypeFor[Result](), "json", known)
 	keysOf(reflect.TypeFor[RampResult](), "json", known)
+	keysOf(reflect.TypeFor[Backlog](), "json", known)
 	keysOf(reflect.TypeFor[Comparison](), "json", known)
 	if len(known) < 90 {
 		t.Fatalf("only %d keys are found", len(known))

@@ -47,13 +47,14 @@ type command struct {
 	Duration *time.Duration `help:"How long events are published, instead of the scenario's." placeholder:"30s"`
 	Rate     *float64       `help:"Events per second over all groups, instead of the scenario's; bursts go with it." placeholder:"N"`
 	Seed     uint64         `help:"The same seed publishes the same events; 0 takes one from the clock." default:"0" placeholder:"S"`
-	Broker   []string       `help:"Addresses of a Kafka broker to use, instead of the embedded one; this run makes its own topics there and deletes them." placeholder:"HOST:PORT"`
+	Brokers  []string       `aliases:"broker" help:"Addresses of a Kafka cluster to use, instead of the embedded one; this run makes its own topics there and deletes them." placeholder:"HOST:PORT"`
 	Pushd    string         `help:"The daemon's binary; without it, it is built from this checkout." placeholder:"PATH"`
 	JSON     bool           `name:"json" help:"Print the result as one JSON object, with the same numbers as the table."`
 	Report   string         `help:"Write the result to this file as a page for a browser, with plots; it loads nothing from elsewhere." placeholder:"FILE.html"`
 	Log      string         `help:"Write the daemon's log to this file." placeholder:"FILE"`
 
 	rampOptions
+	backlogOptions
 	compareOptions
 
 	files files
@@ -68,7 +69,7 @@ func (c *command) Validate() error {
 	if c.Rate != nil && !(*c.Rate > 0 && *c.Rate <= maxRate) {
 		faults = append(faults, fmt.Errorf("--rate: %g events per second is not above 0 and at most %d", *c.Rate, maxRate))
 	}
-	faults = append(faults, c.compareOptions.faults())
+	faults = append(append(faults, c.compareOptions.faults()), c.backlogOptions.faults(c)...)
 	return errors.Join(append(faults, c.rampOptions.faults(c)...)...)
 }
 
@@ -77,7 +78,7 @@ func execute(args []string, stdout, stderr io.Writer) int {
 	helped := false // --help was printed; kong goes on after it, and whatever it says then does not matter
 	parser := kong.Must(&c, kong.Name("loadtest"), kong.Writers(stdout, stderr), kong.Exit(func(int) { helped = true }),
 		kong.Description("Does the whole daemon hold the rate, and lose nothing? Plays a scenario against broker and simulators, with pushd as a process of its own."),
-		kong.ExplicitGroups([]kong.Group{{Key: "ramp", Title: "The highest rate:"}, {Key: "compare", Title: "Two results:"}}),
+		kong.ExplicitGroups([]kong.Group{{Key: "ramp", Title: "The highest rate:"}, {Key: "backlog", Title: "What is there before:"}, {Key: "compare", Title: "Two results:"}}),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 120}))
 	_, err := parser.Parse(args)
 	switch {
@@ -165,18 +166,24 @@ func (c *command) load(rate *float64, duration *time.Duration) (*Scenario, error
 		return nil, err
 	}
 	s, err := parse(file, content, func(s *Scenario) {
+		if c.Ramp {
+			s.bare()
+		}
 		if duration != nil {
 			s.Duration = *duration
 		}
 		if rate != nil {
 			s.scale(*rate)
 		}
+		if c.Backlog > 0 {
+			s.pileUp(c.Backlog)
+		}
 	})
 	if err != nil {
 		return nil, err
 	}
-	if events := s.mean() * s.Duration.Seconds(); len(c.Broker) == 0 && events > maxEmbedded {
-		return nil, fmt.Errorf("%.0f events are more than the %d that the embedded broker holds in memory; name another with --broker", events, maxEmbedded)
+	if events := s.mean() * s.Duration.Seconds(); len(c.Brokers) == 0 && events > maxEmbedded {
+		return nil, fmt.Errorf("%.0f events are more than the %d that the embedded broker holds in memory; name another with --brokers", events, maxEmbedded)
 	}
 	return s, nil
 }
@@ -205,11 +212,14 @@ func (c *command) play(ctx context.Context, s *Scenario, stderr io.Writer) (outc
 	}
 	r := c.newRun(s, c.chosenSeed(), stderr)
 	defer r.progress.end()
+	if c.Backlog > 0 {
+		return r.catchUp(ctx)
+	}
 	return r.perform(ctx)
 }
 
 func (c *command) newRun(s *Scenario, seed uint64, stderr io.Writer) *run {
-	return &run{scenario: s, seed: seed, brokers: c.Broker, pushd: c.Pushd, log: c.files.log, progress: newProgress(stderr, seconds(s.Duration))}
+	return &run{scenario: s, seed: seed, brokers: c.Brokers, pushd: c.Pushd, known: c.Known, log: c.files.log, progress: newProgress(stderr, seconds(s.Duration))}
 }
 
 func (c *command) chosenSeed() uint64 {

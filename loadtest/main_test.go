@@ -69,7 +69,7 @@ func TestAScenarioIsPlayedToItsEnd(t *testing.T) {
 	}
 	t.Run("a daemon that keeps its promises", func(t *testing.T) {
 		t.Parallel()
-		got := call("--pushd", pushd, "--scenario", scenarioFile(t, tiny), "--seed", "3", "--json")
+		got := call("--pushd", pushd, "--scenario", scenarioFile(t, tiny), "--seed", "3", "--known-devices", "5000", "--json")
 		var res Result
 		if err := json.Unmarshal([]byte(got.stdout), &res); err != nil {
 			t.Fatalf("%v\n%s", err, got.stderr)
@@ -77,13 +77,27 @@ func TestAScenarioIsPlayedToItsEnd(t *testing.T) {
 		if res.Lost != 0 || res.FalselyDead != 0 || !res.Scrapes.balanced() || res.Extra != 0 || res.DeadLetters != 0 || res.Unpublished != 0 {
 			t.Errorf("%+v", res)
 		}
-		if res.Events != 800 || res.Pushes == 0 || res.TokensDead == 0 || res.Latency[1].Events == 0 || res.Daemon.PeakMB < 1 || len(res.Swaps) != 4 {
+		if res.Events != 800 || res.Pushes == 0 || res.TokensDead == 0 || res.Latency[1].Events == 0 || res.Daemon.PeakMB < 1 || res.Daemon.ReadyS <= 0 || res.Daemon.Known < 4000 || len(res.Swaps) != 4 {
 			t.Errorf("%+v", res)
 		}
 		for _, c := range res.Checks {
 			if strings.HasPrefix(c.What, "pushd_guard") && !c.Passed {
 				t.Errorf("%+v", c)
 			}
+		}
+	})
+	t.Run("a daemon with a backlog", func(t *testing.T) {
+		t.Parallel()
+		got := call("--pushd", pushd, "--scenario", scenarioFile(t, tiny), "--seed", "3", "--backlog", "3000", "--json")
+		var res Backlog
+		if err := json.Unmarshal([]byte(got.stdout), &res); err != nil {
+			t.Fatalf("%v\n%s", err, got.stderr)
+		}
+		if res.Lost != 0 || res.Falsely != 0 || res.Extra != 0 || res.Scrapes.WorstImbalance != 0 || res.Events < 2900 || res.Events > 3100 {
+			t.Errorf("%+v", res)
+		}
+		if res.Pushes < 1000 || res.PerSecond <= 0 || res.PerPush <= 0 || res.Timeline[0].Intended != 0 || res.Timeline[0].Published != 0 {
+			t.Errorf("%+v", res)
 		}
 	})
 	t.Run("providers that never answer", func(t *testing.T) {
@@ -118,7 +132,7 @@ func TestAWrongCallStartsNothing(t *testing.T) {
 		"an unknown flag":      {[]string{"--fast"}, "unknown flag --fast"},
 		"an unknown scenario":  {[]string{"--scenario", "calm"}, "no scenario of that name; there are burst, "},
 		"a faulty scenario":    {[]string{"--scenario", scenarioFile(t, "about: x\n")}, "tiny.yaml:1: a scenario needs groups"},
-		"too many events":      {[]string{"--duration", "1h"}, "name another with --broker"},
+		"too many events":      {[]string{"--duration", "1h"}, "name another with --brokers"},
 		"no rate":              {[]string{"--rate", "0"}, "--rate: 0 events per second is not above 0 and at most 200000"},
 		"no number for a rate": {[]string{"--rate", "nan"}, "--rate: NaN events per second"},
 		"no duration":          {[]string{"--duration", "0s"}, "--duration: 0s is not between 1s and 24h0m0s"},
@@ -127,6 +141,10 @@ func TestAWrongCallStartsNothing(t *testing.T) {
 		"a ramp from nothing":  {[]string{"--ramp", "--from", "0"}, "--from: 0 events per second is not between 1"},
 		"too long a ramp":      {[]string{"--ramp", "--hold", "2h"}, "--hold: 2h0m0s is not between 2s and 1h"},
 		"too short a bound":    {[]string{"--ramp", "--p99", "1us"}, "--p99: 1µs is not between 1ms and 1m"},
+		"a small backlog":      {[]string{"--backlog", "5"}, "--backlog: 5 events are not between 1000 and"},
+		"a backlog at a rate":  {[]string{"--backlog", "5000", "--rate", "5"}, "leave --ramp, --rate and --duration out"},
+		"too large a backlog":  {[]string{"--backlog", "3000000"}, "name another with --brokers"},
+		"too many are known":   {[]string{"--known-devices", "50000000"}, "--known-devices: 50000000 is not between 0 and 20000000"},
 		"no such binary":       {[]string{"--pushd", "/nope"}, "--pushd: /nope cannot be run: stat /nope: no such file or directory; name the daemon's binary"},
 		"no binary":            {[]string{"--pushd", "main.go"}, "--pushd: main.go cannot be run"},
 		"no place for a log":   {[]string{"--log", "/nope/x"}, "--log: open /nope/x: no such file or directory; name a file"},
@@ -151,7 +169,7 @@ func TestABrokerThatDoesNotAnswerIsNamed(t *testing.T) {
 	defer deaf.Close()
 	for address, cause := range map[string]string{"127.0.0.1:1": "connection refused", silent: "i/o timeout"} {
 		err := awaitBroker(t.Context(), []string{address}, 300*time.Millisecond)
-		if err == nil || !strings.Contains(err.Error(), "no broker answers at "+address+", given by --broker, within 300ms: ") || !strings.Contains(err.Error(), cause) {
+		if err == nil || !strings.Contains(err.Error(), "no broker answers at "+address+", given by --brokers, within 300ms: ") || !strings.Contains(err.Error(), cause) {
 			t.Errorf("%s: %v", address, err)
 		}
 	}

@@ -11,7 +11,7 @@ const rows = 45
 
 // timeline is the run as a series, a moment for each step of the latencies' course.
 func (r *run) timeline() []Moment {
-	step := seconds(promise.Step(r.scenario.longest()))
+	step := r.momentSeconds()
 	var all []Moment
 	for from := 0; from < len(r.samples); from += step {
 		all = append(all, r.moment(from/step, from, min(from+step, len(r.samples))))
@@ -19,23 +19,42 @@ func (r *run) timeline() []Moment {
 	return all
 }
 
+// momentSeconds is how many seconds a moment is long.
+func (r *run) momentSeconds() int { return seconds(promise.Step(r.scenario.longest())) }
+
 // moment is the n-th one, of the seconds from one to before another.
 func (r *run) moment(n, from, to int) Moment {
 	mean := func(sum float64, places int) float64 { return round(sum/float64(to-from), places) }
 	published, used := 0, cores{}
 	for second := from; second < to; second++ {
-		published += r.publisher.in(second)
+		published += r.publishedIn(second)
 		of := r.samples[second].cores
 		used.daemon, used.self, used.others = used.daemon+of.daemon, used.self+of.self, used.others+of.others
 	}
 	latency, last := latencyOf("", r.book.Course(n, n+1)), r.samples[to-1]
 	return Moment{
-		Second: from, Intended: mean(r.scenario.events(time.Duration(from)*time.Second, time.Duration(to)*time.Second), 1),
+		Second: from, Intended: mean(r.intended(from, to), 1),
 		Published: mean(float64(published), 1), APNs: mean(float64(r.pushes("apns", from, to)), 1), FCM: mean(float64(r.pushes("fcm", from, to)), 1),
 		Events: latency.Events, P50: latency.P50, P99: latency.P99, P999: latency.P999,
 		Open: int(last.open), Lag: last.lag, Parked: last.parked, Breakers: last.breakers,
 		Cores: mean(used.daemon, 2), Self: mean(used.self, 2), Others: mean(used.others, 2), RSSMB: round(last.rss/(1<<20), 0),
 	}
+}
+
+// intended is how many events the plan has from one second to before another.
+func (r *run) intended(from, to int) float64 {
+	if r.filled {
+		return 0
+	}
+	return r.scenario.events(time.Duration(from)*time.Second, time.Duration(to)*time.Second)
+}
+
+// publishedIn is how many events were acknowledged in a second of the run.
+func (r *run) publishedIn(second int) int {
+	if r.filled {
+		return 0
+	}
+	return r.publisher.in(second)
 }
 
 // thin puts moments together until there are few enough for a table: means of rates and of cores, the worst of latencies, and

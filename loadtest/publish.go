@@ -19,6 +19,8 @@ const (
 	tick = 2 * time.Millisecond
 	// maxUnacknowledged bounds the events that wait for the broker in this process's memory, about a kilobyte each.
 	maxUnacknowledged = 200_000
+	// fillBatch is how many messages of a backlog are handed over at a time.
+	fillBatch = 1000
 )
 
 // errBrokerBehind ends a run whose broker does not take the events as fast as they are published.
@@ -82,7 +84,7 @@ func (p *publisher) run(ctx context.Context, start time.Time) error {
 		if len(messages) == 0 {
 			continue
 		}
-		if n := p.records.Load() - p.acked.Load() - p.failed.Load(); n > maxUnacknowledged {
+		if n := p.unacknowledged(); n > maxUnacknowledged {
 			return fmt.Errorf("%w: it has %d to acknowledge", errBrokerBehind, n)
 		}
 		if err := p.writer.WriteMessages(ctx, messages...); err != nil { // asynchronous: only what cannot even be queued
@@ -97,29 +99,74 @@ func (p *publisher) run(ctx context.Context, start time.Time) error {
 
 // take makes the messages of all that is due by now, and opens their promises.
 func (p *publisher) take(messages []kafka.Message, start, now time.Time) []kafka.Message {
-	events := 0
 	for {
 		e, ok := p.plan.take(now.Sub(start))
 		if !ok {
-			break
+			return messages
 		}
 		due, at := start.Add(e.due), time.Now()
 		if e.due >= p.warm {
 			promise.Record(p.late, at.Sub(due))
 		}
-		key, value := p.plan.fleet.event(e.device, e.number, e.priority)
-		message := kafka.Message{Key: key, Value: value, WriterData: origin{e.device, e.number, due, false}}
-		p.book.Publish(e.device, e.number, due, at)
-		messages = append(messages, message)
-		if e.twice {
-			message.WriterData = origin{e.device, e.number, due, true}
-			messages = append(messages, message)
-		}
-		events++
+		messages = p.promise(messages, e, due, at)
 	}
-	p.events.Add(int64(events))
-	p.records.Add(int64(len(messages)))
+}
+
+// promise opens the promise of an event and makes its messages.
+func (p *publisher) promise(messages []kafka.Message, e planned, due, at time.Time) []kafka.Message {
+	key, value := p.plan.fleet.event(e.device, e.number, e.priority)
+	message := kafka.Message{Key: key, Value: value, WriterData: origin{e.device, e.number, due, false}}
+	p.book.Publish(e.device, e.number, due, at)
+	p.events.Add(1)
+	p.records.Add(1)
+	messages = append(messages, message)
+	if e.twice {
+		p.records.Add(1)
+		message.WriterData = origin{e.device, e.number, due, true}
+		messages = append(messages, message)
+	}
 	return messages
+}
+
+// fill publishes the whole plan as fast as the broker takes it, and returns when all of it is acknowledged.
+func (p *publisher) fill(ctx context.Context) error {
+	p.start = time.Now()
+	defer p.writer.Transport.(*kafka.Transport).CloseIdleConnections()
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	for !p.plan.over() {
+		if p.unacknowledged() > maxUnacknowledged/4 { // enough to keep the broker busy
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-ticker.C:
+			}
+			continue
+		}
+		var messages []kafka.Message
+		now := time.Now()
+		for len(messages) < fillBatch {
+			e, ok := p.plan.take(p.plan.duration)
+			if !ok {
+				break
+			}
+			messages = p.promise(messages, e, now, now)
+		}
+		if err := p.writer.WriteMessages(ctx, messages...); err != nil { // asynchronous, as in run
+			return fmt.Errorf("publish: %w", err)
+		}
+	}
+	if err := p.writer.Close(); err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	if n := p.failed.Load(); n > 0 {
+		return fmt.Errorf("the broker did not take %d of %d records: %w", n, p.records.Load(), p.failure)
+	}
+	return nil
+}
+
+func (p *publisher) unacknowledged() int64 {
+	return p.records.Load() - p.acked.Load() - p.failed.Load()
 }
 
 // in is how many events were acknowledged in a second.

@@ -133,7 +133,7 @@ func (c *command) ramp(ctx context.Context, s *Scenario, stderr io.Writer) (*Ram
 
 // most is the highest rate that the load test makes: for what the embedded broker holds, and at all.
 func (c *command) most() float64 {
-	if len(c.Broker) > 0 {
+	if len(c.Brokers) > 0 {
 		return maxRate
 	}
 	return min(maxRate, maxEmbedded/(warmUp+c.Hold).Seconds())

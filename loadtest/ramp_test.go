@@ -137,6 +137,16 @@ func TestARampIsShownWhole(t *testing.T) {
 	}
 }
 
+func TestABacklogIsShownWhole(t *testing.T) {
+	t.Parallel()
+	var res Backlog
+	numbered(reflect.ValueOf(&res).Elem(), new(float64))
+	shows(t, &res)
+	if n := len(res.plots()); n != 4 {
+		t.Errorf("%d plots", n)
+	}
+}
+
 func TestAFactorIsAboveOne(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]factor{"1.25x": 1.25, "2": 2, "1x": 0, "x": 0, "nan": 0, "11x": 0} {

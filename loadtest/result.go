@@ -67,6 +67,9 @@ type Daemon struct {
 	Cores      float64 `json:"cpu_cores"`   // the share: 1 is one core all the time
 	TotalCPU   float64 `json:"cpu_seconds_in_all"`
 	PerPush    float64 `json:"cpu_us_per_push"` // while events were published
+	ReadyS     float64 `json:"ready_seconds"`   // from its start
+	ReadyMB    float64 `json:"ready_rss_mb"`
+	Known      float64 `json:"known_devices"` // at most, by its own account
 	PeakMB     float64 `json:"peak_rss_mb"`
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,79 +28,57 @@ import (
 type run struct {
 	scenario *Scenario
 	warm     time.Duration // how long the publisher is not judged
+	known    int           // devices that the daemon has in its ledger when it starts
 	seed     uint64
 	brokers  []string // empty: the embedded broker is started
 	pushd    string   // path of the binary; empty: it is built
 	log      io.Writer
 	progress *progress
 
-	dir       string
-	teardown  []func() error // run in reverse
-	fleet     *fleet
-	book      *promise.Book
-	stage     *stage.Stage
-	topics    management.Server // whose names it has
-	daemon    *daemon
-	scrapes   *scraper
-	publisher *publisher
-	start     time.Time // of publishing
-	ended     time.Time // of watching
-	samples   []sample  // by second
-	swaps     []swap
-	begin     used                     // before the first event
-	published used                     // after the last one
-	last      used                     // at the last sample
-	parts     map[string]time.Duration // CPU time of this process while events were published, by its parts
-	letters   atomic.Int64
-	dead      atomic.Int64
-}
-
-// sample is how it stands at the end of a second.
-type sample struct {
-	open, lag, parked float64
-	breakers          string
-	cores             cores
-	rss               float64
+	dir        string
+	teardown   []func() error // run in reverse
+	fleet      *fleet
+	book       *promise.Book
+	stage      *stage.Stage
+	topics     management.Server // whose names it has
+	daemon     *daemon
+	scrapes    *scraper
+	publisher  *publisher
+	filled     bool      // all was published before the run began
+	start      time.Time // of publishing
+	ended      time.Time // of watching
+	samples    []sample  // by second
+	swaps      []swap
+	readyAfter time.Duration            // from the daemon's start
+	begin      used                     // when it was ready
+	published  used                     // when the last event was published, or the backlog was done
+	last       used                     // at the last sample
+	parts      map[string]time.Duration // CPU time of this process while events were published, by its parts
+	strays     atomic.Int64             // pushes for tokens that no device has
+	letters    atomic.Int64
+	dead       atomic.Int64
 }
 
 // perform runs the scenario. What was started is stopped whatever happens.
 func (r *run) perform(ctx context.Context) (res *Result, err error) {
-	defer func() {
-		for i := len(r.teardown) - 1; i >= 0; i-- {
-			err = errors.Join(err, r.teardown[i]())
-		}
-	}()
+	defer func() { err = errors.Join(err, r.tearDown()) }()
 	if err := r.setUp(ctx); err != nil {
 		return nil, err
 	}
-	ctx, fail := context.WithCancelCause(ctx)
-	defer fail(nil)
-	listening := make(chan struct{})
-	go func() {
-		defer close(listening)
-		if err := r.topics.ListenFor(ctx, r); err != nil {
-			fail(fmt.Errorf("listen to feedback: %w", err))
-		}
-	}()
-	go func() {
-		select {
-		case <-r.daemon.ended:
-			fail(r.daemon.fell())
-		case <-ctx.Done():
-		}
-	}()
-	drained, err := r.load(ctx, fail)
-	if err == nil {
-		res, err = r.result(drained)
+	if err := r.startDaemon(ctx); err != nil {
+		return nil, err
 	}
-	if ctx.Err() != nil {
-		err = context.Cause(ctx)
-	}
-	fail(nil)
-	<-listening
+	err = r.watched(ctx, func(ctx context.Context, fail context.CancelCauseFunc) error {
+		drained, err := r.load(ctx, fail)
+		if err == nil {
+			res, err = r.result(drained)
+		}
+		return err
+	})
 	return res, err
 }
 
+// setUp sets the stage, without the daemon.
 func (r *run) setUp(ctx context.Context) (err error) {
 	if len(r.brokers) > 0 { // the longest wait, and the one for which only the caller can do something, comes first
 		r.progress.stage("looking for the broker at %s", strings.Join(r.brokers, ", "))
@@ -137,13 +114,47 @@ func (r *run) setUp(ctx context.Context) (err error) {
 	if err := r.setUpTopics(ctx); err != nil {
 		return err
 	}
+	r.publisher = newPublisher(r.brokers, r.topics.Topic, newPlan(r.fleet, s.Duration, r.seed), r.book)
+	r.publisher.warm = r.warm
+	if r.known > 0 {
+		r.progress.stage("writing a ledger with %d devices", r.known)
+		return r.know(r.known)
+	}
+	return nil
+}
+
+// startDaemon starts the daemon, and returns when it is ready.
+func (r *run) startDaemon(ctx context.Context) (err error) {
 	r.progress.stage("starting pushd")
+	started := time.Now()
 	if r.daemon, err = startDaemon(r.pushd, r.flags(), r.log); err != nil {
 		return err
 	}
 	r.onStop(r.daemon.stop)
-	return r.daemon.ready(ctx)
+	if err := r.daemon.ready(ctx); err != nil {
+		return err
+	}
+	r.scrapes = newScraper(r.daemon.addr)
+	r.begin, err = r.used()
+	r.last, r.readyAfter = r.begin, r.begin.at.Sub(started)
+	return err
 }
+
+// begun says that now is the beginning of the run.
+func (r *run) begun() {
+	r.start = time.Now()
+	r.book.Begin(r.start)
+}
+
+func (r *run) tearDown() (err error) {
+	for i := len(r.teardown) - 1; i >= 0; i-- {
+		err = errors.Join(err, r.teardown[i]())
+	}
+	return err
+}
+
+// ledger is the daemon's directory.
+func (r *run) ledger() string { return filepath.Join(r.dir, "ledger") }
 
 func (r *run) onStop(f func() error) { r.teardown = append(r.teardown, f) }
 
@@ -184,7 +195,7 @@ func (r *run) flags() []string {
 	flags := []string{
 		"--admin.listen=127.0.0.1:0", "--kafka.group=" + r.topics.Topic,
 		"--kafka.topic=" + r.topics.Topic, "--kafka.feedback_topic=" + r.topics.Feedback, "--kafka.dead_topic=" + r.topics.Dead,
-		"--tenants.dir=" + r.stage.TenantsDir, "--store.dir=" + filepath.Join(r.dir, "ledger"), fmt.Sprint("--merge.interval=", r.scenario.Interval),
+		"--tenants.dir=" + r.stage.TenantsDir, "--store.dir=" + r.ledger(), fmt.Sprint("--merge.interval=", r.scenario.Interval),
 		"--providers.apns.host=" + apns.Host(), fmt.Sprint("--providers.apns.port=", apns.Port()), "--providers.apns.root_ca=" + r.stage.CAFile,
 		"--providers.fcm.endpoint=" + fcm.URL() + "/v1", "--providers.fcm.root_ca=" + r.stage.CAFile,
 	}
@@ -196,15 +207,7 @@ func (r *run) flags() []string {
 
 // load publishes, acts and watches, and returns how long the last promise took after the end of the plan.
 func (r *run) load(ctx context.Context, fail context.CancelCauseFunc) (drained time.Duration, err error) {
-	r.scrapes = newScraper(r.daemon.addr)
-	if r.begin, err = r.used(); err != nil {
-		return 0, err
-	}
-	r.last = r.begin
-	r.publisher = newPublisher(r.brokers, r.topics.Topic, newPlan(r.fleet, r.scenario.Duration, r.seed), r.book)
-	r.publisher.warm = r.warm
-	r.start = time.Now()
-	r.book.Begin(r.start)
+	r.begun()
 	acting, stopActing := context.WithCancel(ctx)
 	var actors sync.WaitGroup
 	actors.Go(func() {
@@ -224,10 +227,8 @@ func (r *run) load(ctx context.Context, fail context.CancelCauseFunc) (drained t
 	defer actors.Wait()
 	defer stopActing()
 
-	second := time.NewTicker(time.Second)
-	defer second.Stop()
-	look := time.NewTicker(20 * time.Millisecond)
-	defer look.Stop()
+	w := newWatch()
+	defer w.stop()
 	var ended, kept time.Time // when all was published; when the last promise was kept
 	for {
 		select {
@@ -241,14 +242,16 @@ func (r *run) load(ctx context.Context, fail context.CancelCauseFunc) (drained t
 			if r.published, err = r.used(); err != nil {
 				return 0, err
 			}
-			if r.parts, err = own.end(); err != nil {
+			parts, err := own.end()
+			if err != nil {
 				return 0, err
 			}
-		case <-second.C:
+			r.spent(parts)
+		case <-w.second.C:
 			if err := r.sample(ctx); err != nil {
 				return 0, err
 			}
-		case now := <-look.C:
+		case now := <-w.look.C:
 			switch {
 			case ended.IsZero():
 			case kept.IsZero():
@@ -269,46 +272,18 @@ func (s *Scenario) rest() time.Duration { return s.Interval + time.Second }
 // longest is how long a run can take.
 func (s *Scenario) longest() time.Duration { return s.Duration + s.Drain + s.rest() + 10*time.Second }
 
-// sample notes how it stands, for the second that has just ended; for several where this process was kept waiting.
-func (r *run) sample(ctx context.Context) error {
-	r.scrapes.once(ctx)
-	now, err := r.used()
-	if err != nil {
-		return err
-	}
-	n := max(len(r.samples)+1, seconds(now.at.Sub(r.start)))
-	s := sample{
-		open: float64(r.book.Open()), lag: r.scrapes.now("pushd_consumer_lag_events"), parked: r.scrapes.now("pushd_retry_queue_entries"),
-		breakers: breaker(r.scrapes.now(`pushd_breaker_state{provider="apns"}`)) + "/" + breaker(r.scrapes.now(`pushd_breaker_state{provider="fcm"}`)),
-		cores:    now.cores(r.last), rss: r.scrapes.now("process_resident_memory_bytes"),
-	}
-	for len(r.samples) < n {
-		r.samples = append(r.samples, s)
-	}
-	r.last = now
-	r.progress.second(n, r.publisher.in(n-1), r.pushes("", n-1, n), r.book.Open())
-	return nil
-}
-
-func breaker(state float64) string {
-	return [...]string{"-", "ramp", "down"}[int(math.Max(0, math.Min(2, state)))]
-}
-
-// pushes is how many were accepted of a provider's, or of all, from one second to before another.
-func (r *run) pushes(provider string, from, to int) int {
-	sum := 0
-	for _, lane := range r.fleet.lanesOf("", provider) {
-		sum += r.book.Pushes(lane, from, to)
-	}
-	return sum
-}
-
 // accepted takes a simulator's word on a push.
 func (r *run) accepted(token string, receipt simulator.Receipt, _ int) {
-	if n, ok := r.fleet.ofToken(token); ok {
-		r.book.Accepted(n, receipt.At)
+	n, ok := r.fleet.ofToken(token)
+	if !ok || r.fleet.token(n) != token {
+		r.strays.Add(1)
+		return
 	}
+	r.book.Accepted(n, receipt.At)
 }
+
+// extra is how many pushes were accepted that no event asked for, those to tokens that nobody has among them.
+func (r *run) extra() int { return r.book.Extra() + int(r.strays.Load()) }
 
 // playFaults has the providers do what the scenario says.
 func (r *run) playFaults(ctx context.Context) {

@@ -225,6 +225,24 @@ func TestAPlanHasEachEventAtItsTimeWhoeverAsksWhen(t *testing.T) {
 	}
 }
 
+func TestABacklogIsForAsManyDevices(t *testing.T) {
+	t.Parallel()
+	for _, name := range names() {
+		s, err := (&command{Scenario: name, backlogOptions: backlogOptions{Backlog: 300_000}}).load(nil, nil)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		devices := 0
+		for _, g := range s.Groups {
+			devices += g.Devices
+		}
+		if events := s.mean() * s.Duration.Seconds(); events < 299_000 || events > 301_000 || float64(devices) < .99*events || len(s.Acts) > 0 {
+			t.Errorf("%s: %.0f events for %d devices", name, events, devices)
+		}
+	}
+}
+
 func TestTheRateOfTheCommandLineScalesAllGroups(t *testing.T) {
 	t.Parallel()
 	_, err := (&command{Scenario: "noisy-tenant"}).load(new(160.0), new(15*time.Second))

@@ -1,19 +1,17 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
-
-	"pushd/loadtest/promise"
 )
 
 // result sums the run up.
 func (r *run) result(drained time.Duration) (*Result, error) {
-	end, err := r.used()
-	if err != nil {
+	if err := r.atEnd(); err != nil {
 		return nil, err
 	}
 	s := r.scenario
@@ -21,9 +19,9 @@ func (r *run) result(drained time.Duration) (*Result, error) {
 	res := &Result{
 		Scenario: s.name, About: s.About, Started: r.start.Format(time.RFC3339), Seed: r.seed,
 		Events: int(r.publisher.events.Load()), Unpublished: int(r.publisher.failed.Load()),
-		Pushes: r.stage.Accepted(), Lost: r.book.Open(), Extra: r.book.Extra(), Allowed: s.Expect.Extra,
+		Pushes: r.stage.Accepted(), Lost: r.book.Open(), Extra: r.extra(), Allowed: s.Expect.Extra,
 		TokensDead: int(r.dead.Load()), FalselyDead: r.book.FalselyDead(), DeadLetters: int(r.letters.Load()),
-		Scrapes: r.scrapes.sum(r.ended.Sub(r.start)), Swaps: r.swapped(), Step: seconds(promise.Step(s.longest())), Timeline: r.timeline(),
+		Scrapes: r.scrapes.sum(r.ended.Sub(r.start)), Swaps: r.swapped(), Step: r.momentSeconds(), Timeline: r.timeline(),
 	}
 	for _, number := range r.book.Lost() {
 		res.FirstLost = fmt.Sprint("e-", number)
@@ -34,14 +32,8 @@ func (r *run) result(drained time.Duration) (*Result, error) {
 		BehindMS: r.publisher.handed().Max, AckedMS: r.publisher.acknowledged().Max,
 		Pushes: round(float64(r.pushes("", 0, seconds(s.Duration)))/published, 1), Drained: round(drained.Seconds(), 2),
 	}
-	cores, cpu := r.published.cores(r.begin), (r.published.daemon - r.begin.daemon).Seconds()
-	res.Daemon = Daemon{
-		CPUSeconds: round(cpu, 2), Cores: round(cores.daemon, 2),
-		TotalCPU: round(end.daemon.Seconds(), 2), PeakMB: round(float64(end.peak)/(1<<20), 1),
-		PerPush: round(1e6*cpu/max(1, float64(r.pushes("", 0, seconds(s.Duration)))), 1),
-	}
-	res.Machine = Machine{Cores: runtime.NumCPU(), Self: round(cores.self, 2), Others: round(cores.others, 2)}
-	res.Cost = r.cost()
+	pushes := r.pushes("", 0, seconds(s.Duration))
+	res.Daemon, res.Machine, res.Cost = r.daemonUse(pushes), r.machineUse(), r.cost(pushes)
 	res.Latency = r.latencies()
 	res.Checks = r.judge(res)
 	res.Passed = true
@@ -51,16 +43,49 @@ func (r *run) result(drained time.Duration) (*Result, error) {
 	return res, nil
 }
 
-// cost is what the parts of the load test took.
-func (r *run) cost() Cost {
+// atEnd looks a last time: at what was used, and at what the daemon says after its last push.
+func (r *run) atEnd() (err error) {
+	r.scrapes.once(context.Background())
+	r.last, err = r.used()
+	return err
+}
+
+// daemonUse is what the daemon used while it had its pushes to send, so many.
+func (r *run) daemonUse(pushes int) Daemon {
+	cpu := (r.published.daemon - r.begin.daemon).Seconds()
+	known, _ := r.scrapes.most("pushd_known_devices")
+	mb := func(bytes uint64) float64 { return round(float64(bytes)/(1<<20), 1) }
+	return Daemon{
+		CPUSeconds: round(cpu, 2), Cores: round(r.published.cores(r.begin).daemon, 2), TotalCPU: round(r.last.daemon.Seconds(), 2),
+		PerPush: round(1e6*cpu/max(1, float64(pushes)), 1), PeakMB: mb(r.last.peak),
+		ReadyS: round(r.readyAfter.Seconds(), 2), ReadyMB: mb(r.begin.resident), Known: known,
+	}
+}
+
+// spent adds CPU time that the parts of the load test took.
+func (r *run) spent(parts map[string]time.Duration) {
+	if r.parts == nil {
+		r.parts = make(map[string]time.Duration)
+	}
+	for part, took := range parts {
+		r.parts[part] += took
+	}
+}
+
+func (r *run) machineUse() Machine {
+	c := r.published.cores(r.begin)
+	return Machine{Cores: runtime.NumCPU(), Self: round(c.self, 2), Others: round(c.others, 2)}
+}
+
+// cost is what the parts of the load test took, with so many pushes.
+func (r *run) cost(pushes int) Cost {
 	took := func(part string, of int) float64 {
 		return round(float64(r.parts[part].Microseconds())/max(1, float64(of)), 1)
 	}
 	events := int(r.publisher.events.Load())
 	return Cost{
-		Publisher: took(thePublisher, events), Broker: took(theBroker, events),
-		Simulators: took(theSimulators, r.pushes("", 0, seconds(r.scenario.Duration))),
-		Rest:       round(r.parts[""].Seconds()/r.published.at.Sub(r.begin.at).Seconds(), 2),
+		Publisher: took(thePublisher, events), Broker: took(theBroker, events), Simulators: took(theSimulators, pushes),
+		Rest: round(r.parts[""].Seconds()/r.published.at.Sub(r.begin.at).Seconds(), 2),
 	}
 }
 

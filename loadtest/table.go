@@ -11,11 +11,11 @@ func (r *Result) passed() bool { return r.Passed }
 func (r *Result) table(w io.Writer) error {
 	fmt.Fprintf(w, "%s: scenario %s, seed %d, started %s\n%s\n\n", verdict(r.Passed), r.Scenario, r.Seed, r.Started, r.About)
 	printFacts(w, r.facts())
-	latency, timeline, swaps := r.latencySheet(), r.timelineSheet(), r.swapsSheet()
+	latency, timeline, swaps := r.latencySheet(), timelineSheet(r.Timeline), r.swapsSheet()
 	if err := latency.print(w); err != nil {
 		return err
 	}
-	r.printLine(w)
+	printLine(w, r.Step, r.Timeline)
 	if err := timeline.print(w); err != nil {
 		return err
 	}
@@ -35,7 +35,7 @@ func verdict(passed bool) string {
 
 // facts are the sums.
 func (r *Result) facts() []fact {
-	return []fact{
+	return append([]fact{
 		newFact(r.Rate.Intended, "events/s intended", "for %g s", r.Rate.Seconds),
 		newFact(r.Rate.Published, "events/s published", "the latest %g ms behind its time, %g ms when acknowledged; %d records were not taken by the broker", r.Rate.BehindMS, r.Rate.AckedMS, r.Unpublished),
 		newFact(r.Rate.Pushes, "pushes/s accepted", "the last promise was kept %g s after the last event", r.Rate.Drained),
@@ -45,11 +45,18 @@ func (r *Result) facts() []fact {
 		newFact(r.DeadLetters, "dead letters", ""),
 		newFact(r.Lost, "lost", "events that nothing came of %s", r.FirstLost),
 		newFact(r.Extra, "extra", "pushes more than needed; %d are allowed", r.Allowed),
-		newFact(r.Daemon.CPUSeconds, "CPU seconds", "of the daemon while events were published, %g cores, %g µs per push; %g s in all", r.Daemon.Cores, r.Daemon.PerPush, r.Daemon.TotalCPU),
-		newFact(r.Daemon.PeakMB, "MB", "of the daemon resident at most"),
-		newFact(r.Machine.Cores, "cores", "of this machine: %g for the load test itself, %g for others", r.Machine.Self, r.Machine.Others),
-		newFact(r.Cost.Publisher, "µs per event", "of CPU for the publisher, and %g for the embedded broker; %g per push for the simulators; %g cores for the rest of the load test", r.Cost.Broker, r.Cost.Simulators, r.Cost.Rest),
-		newFact(r.Scrapes.Count, "scrapes", "of at least %d; %d failed; worst pushd_accounting_imbalance %g", r.Scrapes.Least, r.Scrapes.Failed, r.Scrapes.WorstImbalance),
+	}, usageFacts(&r.Daemon, &r.Machine, &r.Cost, &r.Scrapes, "events were published")...)
+}
+
+// usageFacts are what was used, and how it was watched.
+func usageFacts(d *Daemon, m *Machine, c *Cost, s *Scrapes, while string) []fact {
+	return []fact{
+		newFact(d.CPUSeconds, "CPU seconds", "of the daemon while %s, %g cores, %g µs per push; %g s in all", while, d.Cores, d.PerPush, d.TotalCPU),
+		newFact(d.PeakMB, "MB", "of the daemon resident at most; %g when it was ready, %g s after its start", d.ReadyMB, d.ReadyS),
+		newFact(d.Known, "devices known", "by the daemon, at most"),
+		newFact(m.Cores, "cores", "of this machine: while %s, %g for the load test itself, %g for others", while, m.Self, m.Others),
+		newFact(c.Publisher, "µs per event", "of CPU for the publisher, and %g for the embedded broker; %g per push for the simulators; %g cores for the rest of the load test", c.Broker, c.Simulators, c.Rest),
+		newFact(s.Count, "scrapes", "of at least %d; %d failed; worst pushd_accounting_imbalance %g", s.Least, s.Failed, s.WorstImbalance),
 	}
 }
 
@@ -61,9 +68,9 @@ func (r *Result) latencySheet() sheet {
 	return s
 }
 
-func (r *Result) timelineSheet() sheet {
+func timelineSheet(timeline []Moment) sheet {
 	s := sheet{Head: []string{"second", "intended/s", "published/s", "APNs/s", "FCM/s", "events", "p50 ms", "p99", "p99.9", "open", "lag", "parked", "breakers", "MB", "cores", "test", "others"}}
-	for _, m := range thin(r.Timeline, rows) {
+	for _, m := range thin(timeline, rows) {
 		s.add(m.Second, m.Intended, m.Published, m.APNs, m.FCM, m.Events, m.P50, m.P99, m.P999, m.Open, m.Lag, m.Parked, m.Breakers, m.RSSMB, m.Cores, m.Self, m.Others)
 	}
 	return s
@@ -78,13 +85,13 @@ func (r *Result) swapsSheet() sheet {
 }
 
 // printLine prints what the rows of the timeline say, at a glance.
-func (r *Result) printLine(w io.Writer) {
+func printLine(w io.Writer, step int, timeline []Moment) {
 	var published, apns, fcm []float64
-	for _, m := range thin(r.Timeline, rows) {
+	for _, m := range thin(timeline, rows) {
 		published, apns, fcm = append(published, m.Published), append(apns, m.APNs), append(fcm, m.FCM)
 	}
 	fmt.Fprintf(w, "\nThe run, as a line, and as rows of which each stands for %d s or several times that\npublished %s\nAPNs      %s\nFCM       %s\n\n",
-		r.Step, sparkline(published), sparkline(apns), sparkline(fcm))
+		step, sparkline(published), sparkline(apns), sparkline(fcm))
 }
 
 func (r *Result) printChecks(w io.Writer) {

@@ -15,7 +15,7 @@ import (
 // brokerWithin is how long to try for a broker, which somebody may just have started.
 const brokerWithin = 15 * time.Second
 
-// awaitBroker waits until one of the brokers that --broker names answers.
+// awaitBroker waits until one of the brokers that --brokers names answers.
 func awaitBroker(ctx context.Context, addresses []string, within time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
@@ -37,7 +37,7 @@ func awaitBroker(ctx context.Context, addresses []string, within time.Duration) 
 			if errors.Is(ctx.Err(), context.Canceled) {
 				return ctx.Err()
 			}
-			return fmt.Errorf("no broker answers at %s, given by --broker, within %v: %w; start one there, give another address, or leave --broker out to have an embedded one",
+			return fmt.Errorf("no broker answers at %s, given by --brokers, within %v: %w; start one there, give another address, or leave --brokers out to have an embedded one",
 				strings.Join(addresses, ", "), within, errors.Join(slices.Collect(maps.Values(causes))...))
 		}
 	}

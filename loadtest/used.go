@@ -13,6 +13,7 @@ type used struct {
 	at           time.Time
 	daemon, self time.Duration
 	machine      time.Duration // all of it
+	resident     uint64
 	peak         uint64
 }
 
@@ -25,7 +26,7 @@ func (r *run) used() (used, error) {
 	if err != nil {
 		return u, fmt.Errorf("memory of pushd: %w", err)
 	}
-	u.peak = status.VmHWM
+	u.resident, u.peak = status.VmRSS, status.VmHWM
 	if u.daemon, err = cpuOf(r.daemon.proc); err != nil {
 		return u, fmt.Errorf("CPU time of pushd: %w", err)
 	}

@@ -104,18 +104,17 @@ func (b *Book) Accepted(n int, at time.Time) {
 		rested, since = d.last.Add(b.interval), at.Sub(d.last)
 	}
 	kept, closed, gap := d.open[:0], 0, time.Duration(0)
+	begin := b.timeline.begin()
 	for _, e := range d.open {
 		if e.at.After(at) {
 			kept = append(kept, e)
 			continue
 		}
-		due := e.due
-		if rested.After(due) {
-			due = rested
-		}
+		due, published := later(e.due, begin), later(e.at, begin)
+		due = later(due, rested)
 		b.latencies.record(who.Class, at.Sub(due))
 		b.course.record(e.due, at.Sub(due))
-		closed, gap = closed+1, at.Sub(e.at)
+		closed, gap = closed+1, at.Sub(published)
 	}
 	need, justified := d.credit.spend(closed, gap, since, b.interval)
 	switch {
@@ -128,6 +127,14 @@ func (b *Book) Accepted(n int, at time.Time) {
 	d.open = kept
 	d.last = at
 	b.timeline.count(who.Lane, at)
+}
+
+// later is the later one of two times: what was published before the run began waits for pushd from then only.
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // Dead notes that the publisher was told that a device's token is dead, as was seen at that time.

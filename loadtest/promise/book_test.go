@@ -191,3 +191,17 @@ func TestTheBookFindsLostWhatTheAuditFindsLost(t *testing.T) {
 		t.Error("nothing was lost in any history: they prove nothing")
 	}
 }
+
+func TestWhatWasPublishedBeforeTheRunWaitsFromItsBegin(t *testing.T) {
+	t.Parallel()
+	b := New(Config{Interval: time.Second, Fleet: []Device{{}}, Classes: 1, Lanes: 1, Longest: time.Minute})
+	b.Publish(0, 1, at(0), at(0))
+	b.Publish(0, 2, at(0), at(0))
+	b.Begin(at(100))
+	b.Accepted(0, at(103))
+	b.Accepted(0, at(107)) // it trails by the second event, and is no later than the others are slow
+	h := b.Latency(func(int) bool { return true })
+	if got := time.Duration(h.Max()) * time.Microsecond; got.Round(100*time.Millisecond) != 3*time.Second || b.Course(0, 1).TotalCount() != 2 || b.Open() != 0 || b.Extra() != 0 {
+		t.Errorf("%v, %d in the first step, %d open, %d extra", got, b.Course(0, 1).TotalCount(), b.Open(), b.Extra())
+	}
+}

@@ -19,6 +19,7 @@ type Metrics struct {
 	GoAways      *prometheus.CounterVec // provider, reason
 	SendDuration *prometheus.HistogramVec
 	RoundTrip    *prometheus.HistogramVec // provider
+	Evictions    *prometheus.CounterVec   // provider
 }
 
 // NewMetrics registers the metrics of the senders; once per process.
@@ -45,7 +46,11 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help:    "Time from a PING to its answer: how far away the provider is. Pipelined senders only.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
 		}, []string{"provider"}),
+		Evictions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pushd_provider_evictions_total",
+			Help: "Idle connections closed so that another credential could have one: providers.*.connections_total is reached.",
+		}, []string{"provider"}),
 	}
-	reg.MustRegister(m.Connections, m.GoAways, m.SendDuration, m.RoundTrip)
+	reg.MustRegister(m.Connections, m.GoAways, m.SendDuration, m.RoundTrip, m.Evictions)
 	return m
 }

@@ -18,6 +18,7 @@ type Push struct {
 	PushType  string    // APNs only; empty means "mdm"
 	Payload   []byte    // a JSON object that replaces the built payload; nil means build one
 	Urgent    bool      // FCM: Android priority high; APNs MDM pushes always have priority 10
+	Suspect   bool      // a rejection is likely: it may cost a connection its streams, so it should not be one that others use
 	Expires   time.Time // until when the provider may store the push; never zero
 }
 

@@ -12,6 +12,9 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"pushd/providers/apns"
+	"pushd/providers/fcm"
 )
 
 // memoryShare is what the Go heap may have of the memory that the process was given; the rest is Pebble's own memory,
@@ -57,12 +60,23 @@ func checkOpenFiles(cfg *Config, tenants int) error {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return fmt.Errorf("limit of open files: %w", err)
 	}
-	need := uint64(filesBeside + tenants*(cfg.APNs.Connections+cfg.FCM.Connections))
+	need := uint64(filesBeside) +
+		mostConnections(tenants, cfg.APNs.Connections, cfg.APNs.Connection.Total, cfg.APNs.Sender == apns.Pipelined) +
+		mostConnections(tenants, cfg.FCM.Connections, cfg.FCM.Connection.Total, cfg.FCM.Sender == fcm.Pipelined)
 	if limit.Cur < need {
-		return fmt.Errorf("%d tenants can need %d open files, and %d are allowed; raise LimitNOFILE= of the unit (ulimit -n) or lower connections under providers.apns and providers.fcm",
+		return fmt.Errorf("%d tenants can need %d open files, and %d are allowed; raise LimitNOFILE= of the unit (ulimit -n) or lower connections or connections_total under providers.apns and providers.fcm",
 			tenants, need, limit.Cur)
 	}
 	return nil
+}
+
+// mostConnections is how many connections all tenants together can come to have to a provider. Pipelined senders have one
+// more each, for suspect tokens, and share a total that each may exceed by its first.
+func mostConnections(tenants, each, total int, pipelined bool) uint64 {
+	if pipelined {
+		return uint64(min(tenants*(each+1), max(total, tenants)))
+	}
+	return uint64(tenants * each)
 }
 
 // cgroupMemory is the memory limit of the control group (version 2) that this process is in: the least of its own and

@@ -10,6 +10,7 @@ import (
 	"pushd/providers"
 	"pushd/providers/apns"
 	"pushd/providers/fcm"
+	"pushd/providers/http2"
 )
 
 // senders makes the senders of the tenants' credentials, with the limits that hold for them. Where a credential is the
@@ -18,6 +19,8 @@ type senders struct {
 	cfg     *Config
 	tenants *tenants
 	metrics *providers.Metrics
+	apns    *http2.Budget
+	fcm     *http2.Budget
 	log     *slog.Logger
 
 	mu    sync.Mutex // guards what is below
@@ -34,6 +37,7 @@ type givenSender struct {
 func newSenders(cfg *Config, tenants *tenants, metrics *providers.Metrics, log *slog.Logger) *senders {
 	return &senders{
 		cfg: cfg, tenants: tenants, metrics: metrics, log: log,
+		apns: http2.NewBudget(cfg.APNs.Connection.Total), fcm: http2.NewBudget(cfg.FCM.Connection.Total),
 		rates: cfg.Engine.Rates, given: make(map[dispatcher.Road]givenSender),
 	}
 }
@@ -83,13 +87,13 @@ func (s *senders) limits(t providers.Tenant, provider string) dispatcher.Credent
 // sender makes a sender. log names the tenant: a credential means nothing to whoever reads it.
 func (s *senders) sender(t providers.Tenant, provider string, log *slog.Logger) (providers.Sender, error) {
 	if provider == providers.FCM {
-		sender, err := fcm.New(s.cfg.FCM, t.FCM, s.metrics, log)
+		sender, err := fcm.New(s.cfg.FCM, t.FCM, s.metrics, s.fcm, log)
 		if err != nil { // of what stands in the account's file, where the configuration is well
 			return nil, fmt.Errorf("%s: %w", t.FCM.File, err)
 		}
 		return sender, nil
 	}
-	return apns.New(s.cfg.APNs, t.APNs, s.metrics, log)
+	return apns.New(s.cfg.APNs, t.APNs, s.metrics, s.apns, log)
 }
 
 // setRates sets what holds for credentials without limits of their own. It holds for a lane once that is renewed.

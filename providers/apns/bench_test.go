@@ -42,7 +42,7 @@ func benchmarkSend(b *testing.B, way string) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	sender, err := New(cfg, credential, providers.NewMetrics(prometheus.NewRegistry()), slog.New(slog.DiscardHandler))
+	sender, err := New(cfg, credential, providers.NewMetrics(prometheus.NewRegistry()), nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -75,7 +75,7 @@ func (s *server) Sender(t *testing.T, tenant string) providers.Sender {
 
 func (s *server) sender(t *testing.T, credential *providers.APNsCredential) providers.Sender {
 	t.Helper()
-	sender, err := New(s.config, credential, s.metrics, slog.New(slog.DiscardHandler))
+	sender, err := New(s.config, credential, s.metrics, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

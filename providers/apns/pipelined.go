@@ -42,7 +42,7 @@ type headKey struct {
 // maxHeads bounds the heads that are kept: topics and push types come from events.
 const maxHeads = 1000
 
-func newPipelined(cfg Config, credential *providers.APNsCredential, dialer *connection.Dialer, metrics *providers.Metrics, logger *slog.Logger) *pipelined {
+func newPipelined(cfg Config, credential *providers.APNsCredential, dialer *connection.Dialer, metrics *providers.Metrics, budget *http2.Budget, logger *slog.Logger) *pipelined {
 	p := &protocol{
 		authority: net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)),
 		topic:     credential.Topic,
@@ -56,7 +56,9 @@ func newPipelined(cfg Config, credential *providers.APNsCredential, dialer *conn
 		SettingsWithin: cfg.Connection.DialTimeout,
 		PingInterval:   cfg.Connection.PingInterval,
 		PingTimeout:    cfg.Connection.PingTimeout,
+		MaxAge:         cfg.Connection.MaxAge,
 		Metrics:        metrics,
+		Budget:         budget,
 		GoAwayReason:   goAwayReason,
 		Refuses:        func(debug []byte) bool { return meanings[goAwayReason(debug)].outcome == providers.Refused },
 	}

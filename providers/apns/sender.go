@@ -7,6 +7,7 @@ import (
 
 	"pushd/providers"
 	"pushd/providers/connection"
+	"pushd/providers/http2"
 )
 
 // Names of the two ways to send, as they stand in the configuration.
@@ -15,8 +16,8 @@ const (
 	Library   = "library"   // apns2: a goroutine and a call for each push
 )
 
-// New makes the Sender of a credential. It connects when the first push is sent.
-func New(cfg Config, credential *providers.APNsCredential, metrics *providers.Metrics, logger *slog.Logger) (providers.Sender, error) {
+// New makes the Sender of a credential. All pipelined Senders of the process have one budget, or none. It connects when the first push is sent.
+func New(cfg Config, credential *providers.APNsCredential, metrics *providers.Metrics, budget *http2.Budget, logger *slog.Logger) (providers.Sender, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -31,5 +32,5 @@ func New(cfg Config, credential *providers.APNsCredential, metrics *providers.Me
 	if cfg.Sender == Library {
 		return newLibrary(cfg, credential, dialer, metrics, logger), nil
 	}
-	return newPipelined(cfg, credential, dialer, metrics, logger), nil
+	return newPipelined(cfg, credential, dialer, metrics, budget, logger), nil
 }

@@ -258,15 +258,15 @@ func TestNewRefusesAConfigurationOrCredentialThatCannotWork(t *testing.T) {
 	t.Parallel()
 	credential, _ := tokenCredential(t)
 	logger := slog.New(slog.DiscardHandler)
-	if _, err := New(Config{}, credential, nil, logger); err == nil || !strings.Contains(err.Error(), "providers.apns.host") {
+	if _, err := New(Config{}, credential, nil, nil, logger); err == nil || !strings.Contains(err.Error(), "providers.apns.host") {
 		t.Errorf("an empty configuration: %v", err)
 	}
-	if _, err := New(DefaultConfig(), &providers.APNsCredential{}, nil, logger); err == nil {
+	if _, err := New(DefaultConfig(), &providers.APNsCredential{}, nil, nil, logger); err == nil {
 		t.Error("an empty credential is taken")
 	}
 	cfg := DefaultConfig()
 	cfg.Connection.RootCA = "missing.pem"
-	if _, err := New(cfg, credential, nil, logger); err == nil || !strings.Contains(err.Error(), "root_ca") {
+	if _, err := New(cfg, credential, nil, nil, logger); err == nil || !strings.Contains(err.Error(), "root_ca") {
 		t.Errorf("a missing root_ca: %v", err)
 	}
 }

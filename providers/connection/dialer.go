@@ -19,13 +19,15 @@ type Config struct {
 	RootCA       string        `name:"root_ca" help:"PEM file of the authorities that may sign the provider's certificate; empty means the system's." default:""`
 	DialRate     float64       `name:"dial_rate" help:"Connections per second that one credential may open once it has its full number. Above 0." default:"1"`
 	DialTimeout  time.Duration `name:"dial_timeout" help:"How long resolving, connecting and shaking hands may take. 1s to 5m." default:"20s"`
+	Total        int           `name:"connections_total" help:"Connections of all credentials together; beyond it those idle for longest are closed. Pipelined senders only. 1 to 1000000." default:"20000"`
+	MaxAge       time.Duration `name:"max_age" help:"When a connection is replaced by a new one, so that load spreads over the provider's servers anew; 0 means never. Pipelined senders only. 1m to 720h." default:"24h"`
 	PingInterval time.Duration `name:"ping_interval" help:"After how long without a frame a connection is asked for life. 1s to 24h." default:"1h"`
 	PingTimeout  time.Duration `name:"ping_timeout" help:"How long the answer to that may take before the connection is given up. 1s to 5m." default:"15s"`
 }
 
 // DefaultConfig is what the struct tags say.
 func DefaultConfig() Config {
-	return Config{DialRate: 1, DialTimeout: 20 * time.Second, PingInterval: time.Hour, PingTimeout: 15 * time.Second}
+	return Config{DialRate: 1, DialTimeout: 20 * time.Second, Total: 20_000, MaxAge: 24 * time.Hour, PingInterval: time.Hour, PingTimeout: 15 * time.Second}
 }
 
 // Validate returns all faults, each beginning with its key after prefix.
@@ -33,6 +35,12 @@ func (c Config) Validate(prefix string) error {
 	var faults []error
 	if !(c.DialRate > 0) {
 		faults = append(faults, fmt.Errorf("%sdial_rate: %g connections per second is not above 0", prefix, c.DialRate))
+	}
+	if c.Total < 1 || c.Total > 1_000_000 {
+		faults = append(faults, fmt.Errorf("%sconnections_total: %d is not between 1 and 1000000", prefix, c.Total))
+	}
+	if c.MaxAge != 0 && (c.MaxAge < time.Minute || c.MaxAge > 720*time.Hour) {
+		faults = append(faults, fmt.Errorf("%smax_age: %v is neither 0 nor between 1m and 720h", prefix, c.MaxAge))
 	}
 	for _, d := range []struct {
 		key              string

@@ -92,7 +92,7 @@ func (s *server) sender(t *testing.T, account []byte) providers.Sender {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sender, err := New(s.config, credential, s.metrics, slog.New(slog.DiscardHandler))
+	sender, err := New(s.config, credential, s.metrics, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

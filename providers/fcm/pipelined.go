@@ -37,7 +37,7 @@ type authorized struct {
 	head  *http2.Head
 }
 
-func newPipelined(cfg Config, endpoint *url.URL, credential *providers.FCMCredential, dialer *connection.Dialer, access *accessToken, metrics *providers.Metrics, logger *slog.Logger) *pipelined {
+func newPipelined(cfg Config, endpoint *url.URL, credential *providers.FCMCredential, dialer *connection.Dialer, access *accessToken, metrics *providers.Metrics, budget *http2.Budget, logger *slog.Logger) *pipelined {
 	p := &protocol{
 		config:    cfg,
 		authority: endpoint.Host,
@@ -53,7 +53,9 @@ func newPipelined(cfg Config, endpoint *url.URL, credential *providers.FCMCreden
 		SettingsWithin: cfg.Connection.DialTimeout,
 		PingInterval:   cfg.Connection.PingInterval,
 		PingTimeout:    cfg.Connection.PingTimeout,
+		MaxAge:         cfg.Connection.MaxAge,
 		Metrics:        metrics,
+		Budget:         budget,
 		GoAwayReason:   goAwayReason,
 		Refuses:        func([]byte) bool { return false },
 	}, logger)

@@ -7,6 +7,7 @@ import (
 
 	"pushd/providers"
 	"pushd/providers/connection"
+	"pushd/providers/http2"
 )
 
 // Names of the two ways to send, as they stand in the configuration.
@@ -15,8 +16,8 @@ const (
 	Library   = "library"   // the Firebase SDK: a goroutine and a call for each push
 )
 
-// New makes the Sender of a credential. It connects, and asks for an access token, when the first push is sent.
-func New(cfg Config, credential *providers.FCMCredential, metrics *providers.Metrics, logger *slog.Logger) (providers.Sender, error) {
+// New makes the Sender of a credential. All pipelined Senders of the process have one budget, or none. It connects, and asks for an access token, when the first push is sent.
+func New(cfg Config, credential *providers.FCMCredential, metrics *providers.Metrics, budget *http2.Budget, logger *slog.Logger) (providers.Sender, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -44,5 +45,5 @@ func New(cfg Config, credential *providers.FCMCredential, metrics *providers.Met
 		}
 		return sender, nil
 	}
-	return newPipelined(cfg, endpoint, credential, dialer, access, metrics, logger.With("host", endpoint.Hostname(), "port", port)), nil
+	return newPipelined(cfg, endpoint, credential, dialer, access, metrics, budget, logger.With("host", endpoint.Hostname(), "port", port)), nil
 }

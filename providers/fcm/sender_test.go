@@ -212,7 +212,7 @@ func TestAccessTokensComeFromGoogleOnlyUnlessTheAuthorityIsTheOperators(t *testi
 		if err != nil {
 			t.Fatal(err)
 		}
-		sender, err := New(DefaultConfig(), credential, providers.NewMetrics(prometheus.NewRegistry()), slog.New(slog.DiscardHandler))
+		sender, err := New(DefaultConfig(), credential, providers.NewMetrics(prometheus.NewRegistry()), nil, slog.New(slog.DiscardHandler))
 		if (err == nil) != good {
 			t.Errorf("%s: %v", uri, err)
 		}
@@ -257,7 +257,7 @@ func TestNewRefusesAConfigurationThatCannotWork(t *testing.T) {
 	cfg := DefaultConfig()
 	cfg.Connection.RootCA = "missing.pem"
 	for name, cfg := range map[string]Config{"providers.fcm.endpoint": {}, "root_ca": cfg} {
-		if _, err := New(cfg, credential, nil, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), name) {
+		if _, err := New(cfg, credential, nil, nil, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -27,6 +27,7 @@ type Options struct {
 	PingTimeout    time.Duration // how long any frame may take after that; also how long a busy connection may be silent
 	MaxAge         time.Duration // when a connection is replaced; 0 means never
 	Metrics        *providers.Metrics
+	Budget         *Budget // of all clients' connections together; nil is none
 
 	// GoAwayReason is the provider's word for a GOAWAY, from a closed set; "" where there is none. Refuses says whether it
 	// is about the credential: then its requests are answered with it rather than sent again.
@@ -75,6 +76,10 @@ func (c *Client) groups() [2]*group { return [2]*group{&c.ordinary, &c.suspects}
 
 func (c *Client) now() time.Duration { return time.Since(c.epoch) }
 
+// mostSuspects is how many suspect requests wait for their own connection, which may have been left one stream. What is
+// beyond goes with the others: it would hold their places in whatever the caller bounds.
+const mostSuspects = 64
+
 // Send hands requests in; by is told of their answers. It does not wait, and refuses none for load: the caller limits how
 // many are under way. The slice is the Client's until all of it is answered. After Close every request fails with Closed.
 func (c *Client) Send(by Caller, requests []Request) {
@@ -86,16 +91,16 @@ func (c *Client) Send(by Caller, requests []Request) {
 		switch {
 		case c.closed:
 			out.fail(&j, &connection.Failure{Kind: connection.Closed, Unprocessed: true, Err: errClosed})
-		case j.Suspect:
+		case j.Suspect && c.suspects.waiting.n < mostSuspects:
 			c.suspects.waiting.push(j)
 		default:
 			c.ordinary.waiting.push(j)
 		}
 	}
 	if !c.closed {
+		c.watch()
 		c.ordinary.rouse()
 		c.suspects.rouse()
-		c.watch()
 	}
 	c.mu.Unlock()
 	out.deliver(c)
@@ -118,6 +123,7 @@ func (c *Client) Close() {
 	if !c.closed {
 		c.closed = true
 		c.cancel()
+		c.options.Budget.work(c)
 		if c.timer != nil && c.timer.Stop() {
 			c.running.Done()
 		}

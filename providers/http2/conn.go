@@ -189,9 +189,11 @@ func (k *conn) end(f *connection.Failure, out *outbox) {
 		g.fresh = nil
 		g.notMade(f, out)
 	case open:
+		k.client.options.Budget.give()
 		g.closing(k)
 		g.rouse()
 	case draining:
+		k.client.options.Budget.give()
 		if i := slices.Index(g.drained, k); i >= 0 {
 			g.drained = slices.Delete(g.drained, i, i+1)
 		}

@@ -80,11 +80,22 @@ func (g *group) grow() {
 	g.make()
 }
 
+// make has a connection made, if the budget allows it.
 func (g *group) make() {
+	c := g.client
+	c.watch() // so that it does not rest, and is not its own victim
+	victim, ok := c.options.Budget.take(len(g.open) == 0)
+	if !ok {
+		return
+	}
 	g.making = true
-	g.client.count(providers.Dialing, 1)
-	g.client.running.Go(func() { g.client.connect(g) })
-	g.client.watch()
+	c.count(providers.Dialing, 1)
+	c.running.Go(func() {
+		if victim != nil {
+			victim.evict()
+		}
+		c.connect(g)
+	})
 }
 
 // made notes that the connection being made is open, or will not be.
@@ -124,6 +135,7 @@ func (c *Client) connect(g *group) {
 // notMade notes why the connection could not be made: what waits hears of it, unless another one is open.
 func (g *group) notMade(f *connection.Failure, out *outbox) {
 	g.made()
+	g.client.options.Budget.give()
 	if len(g.open) == 0 {
 		g.failWaiting(f, out)
 	}
@@ -179,8 +191,8 @@ func (g *group) settle(now time.Duration, out *outbox) {
 	}
 	eldest := g.eldest()
 	if age := g.client.options.MaxAge; age > 0 && now-eldest.since > eldest.age && !g.making {
-		g.replacing = true
 		g.make()
+		g.replacing = g.making
 		return
 	}
 	if now-g.settled < settleEvery {

@@ -30,11 +30,13 @@ func (c *Client) watch() {
 	case c.closed:
 	case c.timer == nil:
 		c.running.Add(1)
-		c.resting = false
 		c.timer = time.AfterFunc(c.tick(), c.sweep)
 	case c.resting && c.timer.Stop():
-		c.resting = false
 		c.timer.Reset(c.tick())
+	}
+	if c.resting {
+		c.resting = false
+		c.options.Budget.work(c)
 	}
 }
 
@@ -64,11 +66,18 @@ func (c *Client) sweep() {
 		any = any || len(g.open)+len(g.drained) > 0
 	}
 	c.timer = nil
-	if busy {
+	switch {
+	case busy:
 		c.watch()
-	} else if any {
+	case !any:
+		c.resting = false
+		c.options.Budget.work(c)
+	default:
 		c.running.Add(1)
-		c.resting = true
+		if !c.resting {
+			c.resting = true
+			c.options.Budget.rest(c)
+		}
 		c.timer = time.AfterFunc(min(restTick, c.options.PingInterval), c.sweep)
 	}
 	c.mu.Unlock()

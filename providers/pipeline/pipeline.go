@@ -20,7 +20,7 @@ import (
 // Protocol is how one provider is spoken to. Its methods are called from any goroutine.
 type Protocol interface {
 	// Request makes the request of a push. It appends what the request's slices hold to text, and says what it appended to;
-	// N is not its to set, nor is Head where the Protocol is also a Gate. Of a push that makes no request it says why.
+	// N and Suspect are not its to set, nor is Head where the Protocol is also a Gate. Of a push that makes no request it says why.
 	Request(p *providers.Push, text []byte) (r http2.Request, appended []byte, fault string)
 	// Result is what an answer means, or that the request is to be sent again, at once. Ref is left to the caller.
 	Result(s *Sent, a *http2.Answer) (result providers.Result, again bool)
@@ -97,7 +97,7 @@ func (s *Sender) Send(pushes []providers.Push, done func([]providers.Result)) {
 			*results = append(*results, providers.Result{Ref: p.Ref, Outcome: providers.Rejected, Reason: fault})
 			continue
 		}
-		r.N = len(b.sent)
+		r.N, r.Suspect = len(b.sent), p.Suspect
 		b.requests = append(b.requests, r)
 		b.sent = append(b.sent, Sent{Ref: p.Ref, Topic: p.Topic})
 	}

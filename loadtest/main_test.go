@@ -88,7 +88,7 @@ func TestAScenarioIsPlayedToItsEnd(t *testing.T) {
 	})
 	t.Run("a daemon with a backlog", func(t *testing.T) {
 		t.Parallel()
-		got := call("--pushd", pushd, "--scenario", scenarioFile(t, tiny), "--seed", "3", "--backlog", "3000", "--json")
+		got := call("--pushd", pushd, "--scenario", scenarioFile(t, smallest+"    dead: 0.05\n"), "--seed", "3", "--backlog", "3000", "--json")
 		var res Backlog
 		if err := json.Unmarshal([]byte(got.stdout), &res); err != nil {
 			t.Fatalf("%v\n%s", err, got.stderr)
@@ -97,6 +97,7 @@ func TestAScenarioIsPlayedToItsEnd(t *testing.T) {
 			t.Errorf("%+v", res)
 		}
 		if res.Pushes < 1000 || res.PerSecond <= 0 || res.PerPush <= 0 || res.Timeline[0].Intended != 0 || res.Timeline[0].Published != 0 {
+			res.Timeline = res.Timeline[:1]
 			t.Errorf("%+v", res)
 		}
 	})

@@ -63,6 +63,7 @@ func TestAStepIsLaidOnWhoeverWasAtTheLimit(t *testing.T) {
 	}{
 		"it held":                        {nil, ""},
 		"it held on a full machine":      {[]func(*Step){full}, ""},
+		"late events that had pushes":    {[]func(*Step){full, func(s *Step) { s.BehindMS, s.AckedMS = 60, 70 }}, ""},
 		"late pushes":                    {[]func(*Step){func(s *Step) { s.P99 = 101 }}, theDaemon},
 		"late pushes and no core left":   {[]func(*Step){full, func(s *Step) { s.P99 = 101 }}, theMachine},
 		"late events":                    {[]func(*Step){func(s *Step) { s.P99, s.BehindMS = 500, 26 }}, thePublisher},

@@ -69,7 +69,7 @@ type Daemon struct {
 	PerPush    float64 `json:"cpu_us_per_push"` // while events were published
 	ReadyS     float64 `json:"ready_seconds"`   // from its start
 	ReadyMB    float64 `json:"ready_rss_mb"`
-	Known      float64 `json:"known_devices"` // at most, by its own account
+	Known      int     `json:"known_devices"` // at most, by its own account
 	PeakMB     float64 `json:"peak_rss_mb"`
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 )
@@ -11,7 +12,7 @@ import (
 type fact struct{ Number, What, Means string }
 
 func newFact(n any, what, means string, args ...any) fact {
-	return fact{fmt.Sprint(n), what, fmt.Sprintf(means, args...)}
+	return fact{text(n), what, fmt.Sprintf(means, args...)}
 }
 
 // sheet is a table of a result, to be printed or to be put on a page.
@@ -24,12 +25,20 @@ type sheet struct {
 func (s *sheet) add(values ...any) {
 	row := make([]string, len(values))
 	for i, v := range values {
-		row[i] = fmt.Sprint(v)
+		row[i] = text(v)
 	}
 	s.Rows = append(s.Rows, row)
 }
 
-// print prints facts, one a line.
+// text is a value as it is shown: no number of events needs an exponent.
+func text(v any) string {
+	if number, ok := v.(float64); ok {
+		return strconv.FormatFloat(number, 'f', -1, 64)
+	}
+	return fmt.Sprint(v)
+}
+
+// printFacts prints facts, one a line.
 func printFacts(w io.Writer, facts []fact) {
 	for _, f := range facts {
 		fmt.Fprintf(w, "%12s  %-17s %s\n", f.Number, f.What, f.Means)

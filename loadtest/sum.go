@@ -58,7 +58,7 @@ func (r *run) daemonUse(pushes int) Daemon {
 	return Daemon{
 		CPUSeconds: round(cpu, 2), Cores: round(r.published.cores(r.begin).daemon, 2), TotalCPU: round(r.last.daemon.Seconds(), 2),
 		PerPush: round(1e6*cpu/max(1, float64(pushes)), 1), PeakMB: mb(r.last.peak),
-		ReadyS: round(r.readyAfter.Seconds(), 2), ReadyMB: mb(r.begin.resident), Known: known,
+		ReadyS: round(r.readyAfter.Seconds(), 2), ReadyMB: mb(r.begin.resident), Known: int(known),
 	}
 }
 

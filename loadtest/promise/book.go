@@ -26,7 +26,7 @@ type Book struct {
 	*latencies
 	*course
 	*timeline
-	*trails
+	doubts doubts
 }
 
 // Device is what a Book has to know of a device.
@@ -64,7 +64,7 @@ func New(cfg Config) *Book {
 	t := newTimeline(cfg.Lanes, cfg.Longest)
 	return &Book{
 		interval: cfg.Interval, fleet: cfg.Fleet, devices: make([]device, len(cfg.Fleet)),
-		latencies: newLatencies(cfg.Classes), course: newCourse(t.begin, cfg.Longest), timeline: t, trails: newTrails(cfg.Classes),
+		latencies: newLatencies(cfg.Classes), course: newCourse(t.begin, cfg.Classes, cfg.Longest), timeline: t,
 	}
 }
 
@@ -113,7 +113,7 @@ func (b *Book) Accepted(n int, at time.Time) {
 		due, published := later(e.due, begin), later(e.at, begin)
 		due = later(due, rested)
 		b.latencies.record(who.Class, at.Sub(due))
-		b.course.record(e.due, at.Sub(due))
+		b.course.record(who.Class, e.due, at.Sub(due))
 		closed, gap = closed+1, at.Sub(published)
 	}
 	need, justified := d.credit.spend(closed, gap, since, b.interval)
@@ -121,7 +121,7 @@ func (b *Book) Accepted(n int, at time.Time) {
 	case !justified || at.Before(rested):
 		b.extra.Add(1)
 	case closed == 0:
-		b.trails.record(who.Class, need)
+		b.doubts.add(doubt{at: at.Sub(begin), need: need, class: who.Class}, b.justified)
 	}
 	b.open.Add(int64(len(kept) - len(d.open)))
 	d.open = kept
@@ -162,11 +162,9 @@ func (b *Book) Open() int { return int(b.open.Load()) }
 func (b *Book) FalselyDead() int { return int(b.falsely.Load()) }
 
 // Extra is how many pushes were accepted that no event asked for, or sooner than merge.interval after another. What is
-// doubtful while the run goes on is judged by all of its latencies, so it can become less.
+// doubtful while the run goes on is judged by the latencies around it, so it can become less.
 func (b *Book) Extra() int {
-	return int(b.extra.Load()) + b.trails.beyond(func(class int) time.Duration {
-		return readWithin + b.latencies.slowest(class)
-	})
+	return int(b.extra.Load()) + b.doubts.unjustified(b.justified)
 }
 
 // Lost are the numbers of the events whose promises are open, a hundred at most.

@@ -1,6 +1,7 @@
 package promise
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -25,26 +26,46 @@ type course struct {
 	begin func() time.Time
 	step  time.Duration
 
-	mu    sync.Mutex // guards steps
+	mu    sync.Mutex // guards what stands below
 	steps []*hdrhistogram.Histogram
+	worst [][]time.Duration // by class and step
 }
 
-func newCourse(begin func() time.Time, longest time.Duration) *course {
+func newCourse(begin func() time.Time, classes int, longest time.Duration) *course {
 	step := Step(longest)
-	return &course{begin: begin, step: step, steps: make([]*hdrhistogram.Histogram, int(longest/step)+1)}
+	c := &course{begin: begin, step: step, steps: make([]*hdrhistogram.Histogram, int(longest/step)+1)}
+	for range classes {
+		c.worst = append(c.worst, make([]time.Duration, len(c.steps)))
+	}
+	return c
 }
 
-func (c *course) record(due time.Time, latency time.Duration) {
-	n := int(max(0, due.Sub(c.begin())) / c.step)
+func (c *course) record(class int, due time.Time, latency time.Duration) {
+	n := c.of(due.Sub(c.begin()))
 	if n >= len(c.steps) {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.worst[class][n] = max(c.worst[class][n], latency)
 	if c.steps[n] == nil {
 		c.steps[n] = hdrhistogram.New(1, longest.Microseconds(), courseDigits)
 	}
 	Record(c.steps[n], latency)
+}
+
+// of is the step of a time of the run; what was before it is in the first one.
+func (c *course) of(at time.Duration) int { return int(max(0, at) / c.step) }
+
+// slowest is the longest latency of a class, of the events that were due from one time to another, to the length of a step.
+func (c *course) slowest(class int, from, to time.Duration) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	first, end := min(c.of(from), len(c.steps)), min(c.of(to)+1, len(c.steps))
+	if first == end {
+		return 0
+	}
+	return slices.Max(c.worst[class][first:end])
 }
 
 // Course is the latencies of the events that were due from one step to before another.

@@ -42,13 +42,6 @@ func (l *latencies) record(class int, latency time.Duration) {
 	Record(l.classes[class], latency)
 }
 
-// slowest is the longest latency of a class so far.
-func (l *latencies) slowest(class int) time.Duration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return time.Duration(l.classes[class].Max()) * time.Microsecond
-}
-
 // Record puts a latency into a histogram; one beyond its bounds counts as the bound.
 func Record(h *hdrhistogram.Histogram, latency time.Duration) {
 	_ = h.RecordValue(min(max(1, latency.Microseconds()), longest.Microseconds())) // within the bounds it cannot fail

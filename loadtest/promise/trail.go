@@ -3,16 +3,11 @@ package promise
 import (
 	"sync"
 	"time"
-
-	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
 // readWithin is how soon pushd reads an event and begins a push that is due, at best. How much longer it may take in a run is
 // seen by the latencies of the run.
 const readWithin = time.Second
-
-// roughly is the digits of a need: there are few, and no number of them is shown.
-const roughly = 2
 
 // credit is the pushes of a device that its events may still justify although a push came after each of them.
 //
@@ -60,39 +55,53 @@ func (c *credit) spend(closed int, gap, since, interval time.Duration) (need tim
 	return 0, false
 }
 
-// trails are the needs of the pushes that only a credit justifies, by class. They are judged in the end, as a wake that trails
-// can be the first one after an outage: how slow the others are is not known then.
-type trails struct {
-	mu    sync.Mutex // guards needs
-	needs []*hdrhistogram.Histogram
+// doubt is a push that only a credit justifies, and only if pushd was slow.
+type doubt struct {
+	at    time.Duration // of the run
+	need  time.Duration
+	class int
 }
 
-func newTrails(classes int) *trails {
-	t := &trails{}
-	for range classes {
-		t.needs = append(t.needs, hdrhistogram.New(1, longest.Microseconds(), roughly))
+// maxDoubts bounds the doubts that are remembered, of 24 bytes each.
+const maxDoubts = 1_000_000
+
+// doubts are judged in the end, as a wake that trails can be the first one after an outage: how slow the others are is not known
+// then. Where there are too many of them, the last ones are judged by what is known when they come.
+type doubts struct {
+	mu    sync.Mutex // guards all
+	all   []doubt
+	extra int // judged already
+}
+
+func (d *doubts) add(n doubt, justified func(doubt) bool) {
+	if n.need <= readWithin {
+		return // whatever the others were
 	}
-	return t
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case len(d.all) < maxDoubts:
+		d.all = append(d.all, n)
+	case !justified(n):
+		d.extra++
+	}
 }
 
-func (t *trails) record(class int, need time.Duration) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	Record(t.needs[class], need)
-}
-
-// beyond is how many pushes need more than the bound of their class.
-func (t *trails) beyond(bound func(class int) time.Duration) int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	sum := 0
-	for class, h := range t.needs {
-		most := bound(class).Microseconds()
-		for _, bar := range h.Distribution() {
-			if bar.From > most {
-				sum += int(bar.Count)
-			}
+// unjustified is how many are no more than that.
+func (d *doubts) unjustified(justified func(doubt) bool) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	sum := d.extra
+	for _, n := range d.all {
+		if !justified(n) {
+			sum++
 		}
 	}
 	return sum
+}
+
+// justified says whether pushd was as slow as a push needs it to have been, then: by the events of its class that were due since
+// the oldest one that it may be for. How slow it was in an outage an hour before excuses nothing.
+func (b *Book) justified(n doubt) bool {
+	return n.need <= readWithin+b.course.slowest(n.class, n.at-b.interval-2*n.need, n.at)
 }

@@ -15,13 +15,14 @@ func TestAPushIsJustifiedByWhatPushdMayHaveReadLateAndByNothingElse(t *testing.T
 	at := func(at time.Duration, what bool) step { return step{at, what} }
 	ms, s := time.Millisecond, time.Second
 	for name, c := range map[string]struct {
-		slowest time.Duration // of another device's pushes
+		slowest time.Duration // of another device's pushes, at the begin
 		steps   []step
 		extra   int
 	}{
 		"an event read while the push is under way": {0, []step{at(0, event), at(9*ms, event), at(10*ms, push), at(2030*ms, push)}, 0},
 		"long after the device was clean":           {0, []step{at(0, event), at(ms, event), at(10*ms, push), at(5*s, push)}, 1},
 		"as slow as the others":                     {4 * s, []step{at(0, event), at(ms, event), at(10*ms, push), at(5*s, push)}, 0},
+		"as slow as the others were long ago":       {4 * s, []step{at(30*s, event), at(30*s+ms, event), at(30*s+10*ms, push), at(35*s, push)}, 1},
 		"two that trail one another":                {0, []step{at(0, event), at(ms, event), at(2*ms, event), at(10*ms, push), at(2030*ms, push), at(4050*ms, push)}, 1},
 		"two that trail where reading is slow":      {4 * s, []step{at(0, event), at(ms, event), at(2*ms, event), at(10*ms, push), at(2030*ms, push), at(4050*ms, push)}, 0},
 		"a push begun when all was read long ago":   {0, []step{at(0, event), at(ms, event), at(3*s, push), at(5020*ms, push)}, 0}, // the first push says how slow it is
@@ -66,5 +67,21 @@ func TestHowSlowOneGroupIsJustifiesNothingOfAnother(t *testing.T) {
 	b.Accepted(0, at(20))
 	if b.Extra() != 1 {
 		t.Errorf("%d extra, want 1", b.Extra())
+	}
+}
+
+func TestDoubtsBeyondTheirBoundAreJudgedAtOnce(t *testing.T) {
+	t.Parallel()
+	var d doubts
+	fast := func(doubt) bool { return false }
+	slow := func(doubt) bool { return true }
+	for range maxDoubts {
+		d.add(doubt{need: 2 * readWithin}, fast)
+	}
+	d.add(doubt{need: 2 * readWithin}, fast)
+	d.add(doubt{need: 2 * readWithin}, slow)
+	d.add(doubt{need: readWithin}, fast)
+	if len(d.all) != maxDoubts || d.unjustified(slow) != 1 || d.unjustified(fast) != maxDoubts+1 {
+		t.Errorf("%d doubts, %d and %d unjustified", len(d.all), d.unjustified(slow), d.unjustified(fast))
 	}
 }

@@ -119,3 +119,19 @@ func TestWhoeverWantsToKnowIsToldOfAcceptedPushesAlone(t *testing.T) {
 		t.Errorf("it was told %q, want %q", told, want)
 	}
 }
+
+func TestACounterKeepsNoTokens(t *testing.T) {
+	t.Parallel()
+	a := NewCounter()
+	for range 3 {
+		if attempt := a.ask("token"); attempt != 0 {
+			t.Errorf("it knows %d attempts", attempt)
+		}
+		if n := a.accept("token", "topic", time.Now()); n != 0 {
+			t.Errorf("it keeps the push as number %d", n)
+		}
+	}
+	if a.Count() != 3 || a.Forgotten() != 3 || a.Tokens() != 0 || a.Receipts("token") != nil || len(a.Snapshot()) != 0 || a.Answers()["200"] != 3 {
+		t.Errorf("%d counted, %d forgotten, %d tokens, receipts %v", a.Count(), a.Forgotten(), a.Tokens(), a.Receipts("token"))
+	}
+}

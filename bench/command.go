@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+// command is the command line.
+type command struct {
+	Quick   bool          `help:"The short form: floor and senders, in less than a minute."`
+	JSON    bool          `name:"json" help:"Print one JSON object instead of tables: for each that was measured its pushes_per_second and cpu_us_per_push."`
+	Rounds  int           `help:"How often each is measured, in turns; 0: 5, or 3 with --quick." default:"0" placeholder:"N"`
+	WarmUp  time.Duration `name:"warm-up" help:"How long each runs before it is measured; 0s: 1s, or 400ms with --quick." default:"0s"`
+	Measure time.Duration `help:"How long it is measured then; 0s: 3s, or 1s with --quick." default:"0s"`
+}
+
+// Validate is called by kong.
+func (c *command) Validate() error {
+	var faults []error
+	if c.Rounds < 0 || c.Rounds > 100 {
+		faults = append(faults, fmt.Errorf("--rounds: %d is not between 0 and 100", c.Rounds))
+	}
+	for _, span := range []struct {
+		flag string
+		is   time.Duration
+	}{{"warm-up", c.WarmUp}, {"measure", c.Measure}} {
+		if span.is < 0 || span.is > time.Minute {
+			faults = append(faults, fmt.Errorf("--%s: %v is not between 0s and 1m", span.flag, span.is))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// fill puts the defaults in.
+func (c *command) fill() {
+	rounds, warmUp, measure := 5, time.Second, 3*time.Second
+	if c.Quick {
+		rounds, warmUp, measure = 3, 400*time.Millisecond, time.Second
+	}
+	if c.Rounds == 0 {
+		c.Rounds = rounds
+	}
+	if c.WarmUp == 0 {
+		c.WarmUp = warmUp
+	}
+	if c.Measure == 0 {
+		c.Measure = measure
+	}
+}
+
+// run measures all that is asked for, and prints it.
+func (c *command) run(ctx context.Context, stdout, stderr io.Writer) (err error) {
+	c.fill()
+	dir, err := os.MkdirTemp("", "pushd-bench-")
+	if err != nil {
+		return fmt.Errorf("make a directory for the benchmark: %w", err)
+	}
+	l := &lab{command: c, dir: dir, progress: stderr}
+	defer func() { err = errors.Join(err, l.close(), os.RemoveAll(dir)) }()
+	res, err := l.measureAll(ctx)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return res.json(stdout)
+	}
+	return res.text(stdout)
+}

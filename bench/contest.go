@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"fmt"
+)
+
+// entry is one that takes part in a contest.
+type entry struct {
+	key  string // in JSON
+	name string // for people
+	run  func(context.Context) (sample, error)
+}
+
+// contest compares its entries in rounds, A B C A B C, so that whatever else the machine does meanwhile is shared out.
+type contest struct {
+	title   string
+	about   string // the conditions
+	entries []entry
+	// against are keys of entries that the others are compared with.
+	against []string
+}
+
+// outcome is a contest that was held.
+type outcome struct {
+	Title   string
+	About   string
+	Against []string
+	Rows    []row
+	Notes   []string
+}
+
+// row is an entry and its measurements.
+type row struct {
+	Key, Name string
+	Samples   []sample
+}
+
+func (r *row) of(value func(sample) float64) spread {
+	values := make([]float64, len(r.Samples))
+	for i, s := range r.Samples {
+		values[i] = value(s)
+	}
+	return spreadOf(values)
+}
+
+// hold holds the contest; say is told of each measurement.
+func (c *contest) hold(ctx context.Context, rounds int, say func(string, ...any)) (*outcome, error) {
+	o := &outcome{Title: c.title, About: c.about, Against: c.against, Rows: make([]row, len(c.entries))}
+	for round := range rounds {
+		for i, e := range c.entries {
+			s, err := e.run(ctx)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %s: %w", c.title, e.name, err)
+			}
+			say("%s, round %d of %d: %-24s %9.0f pushes/s  %6.2f us CPU per push  %6.2f us the simulator's", c.title, round+1, rounds, e.name, s.rate(), s.cpuMicros(), s.simMicros())
+			o.Rows[i].Key, o.Rows[i].Name = e.key, e.name
+			o.Rows[i].Samples = append(o.Rows[i].Samples, s)
+		}
+	}
+	return o, nil
+}
+
+// row is the one of a key; nil where that did not take part.
+func (o *outcome) row(key string) *row {
+	for i := range o.Rows {
+		if o.Rows[i].Key == key {
+			return &o.Rows[i]
+		}
+	}
+	return nil
+}

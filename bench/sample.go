@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+)
+
+// sample is one measurement of one that takes part.
+type sample struct {
+	Pushes    int64
+	Took      time.Duration
+	CPU       time.Duration // of the process that pushes
+	Simulator time.Duration // CPU of the simulators meanwhile
+	RSS       int64         // bytes, the most that the process had
+}
+
+func (s sample) rate() float64      { return float64(s.Pushes) / s.Took.Seconds() }
+func (s sample) cpuMicros() float64 { return micros(s.CPU) / float64(s.Pushes) }
+func (s sample) simMicros() float64 { return micros(s.Simulator) / float64(s.Pushes) }
+func (s sample) megabytes() float64 { return float64(s.RSS) / 1e6 }
+
+func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
+
+// push has a contender do a job in a process of its own, and watches what the simulators use meanwhile.
+func push(ctx context.Context, j job, simulators *child) (s sample, err error) {
+	process, err := startChild(ctx, contendProcess, j)
+	if err != nil {
+		return sample{}, err
+	}
+	defer func() { err = errors.Join(err, process.end()) }()
+	var moments [2]moment
+	var simulated [2]time.Duration
+	for i := range moments {
+		if err := process.hear(&moments[i]); err != nil {
+			return sample{}, err
+		}
+		if simulated[i], err = simulators.cpu(); err != nil {
+			return sample{}, err
+		}
+	}
+	begin, end := moments[0], moments[1]
+	return sample{
+		Pushes: end.Accepted - begin.Accepted, Took: end.At.Sub(begin.At), CPU: end.CPU - begin.CPU,
+		Simulator: simulated[1] - simulated[0], RSS: end.RSS,
+	}, nil
+}
+
+// spread is what several measurements of one thing came to.
+type spread struct{ Median, Min, Max float64 }
+
+// spreadOf sums values up; there is at least one.
+func spreadOf(values []float64) spread {
+	sorted := slices.Sorted(slices.Values(values))
+	middle := len(sorted) / 2
+	median := sorted[middle]
+	if len(sorted)%2 == 0 {
+		median = (sorted[middle-1] + median) / 2
+	}
+	return spread{median, sorted[0], sorted[len(sorted)-1]}
+}

@@ -1,0 +1,30 @@
+package main
+
+import (
+	"testing"
+	"time"
+)
+
+func TestASpreadHasItsMedianInTheMiddle(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		values []float64
+		want   spread
+	}{
+		{[]float64{7}, spread{7, 7, 7}},
+		{[]float64{9, 1, 2}, spread{2, 1, 9}},
+		{[]float64{4, 1, 3, 2}, spread{2.5, 1, 4}},
+	} {
+		if got := spreadOf(c.values); got != c.want {
+			t.Errorf("%v: got %+v, want %+v", c.values, got, c.want)
+		}
+	}
+}
+
+func TestASampleIsByThePush(t *testing.T) {
+	t.Parallel()
+	s := sample{Pushes: 4000, Took: 2 * time.Second, CPU: 20 * time.Millisecond, Simulator: 8 * time.Millisecond, RSS: 3_500_000}
+	if s.rate() != 2000 || s.cpuMicros() != 5 || s.simMicros() != 2 || s.megabytes() != 3.5 {
+		t.Errorf("%g/s, %g us, %g us, %g MB", s.rate(), s.cpuMicros(), s.simMicros(), s.megabytes())
+	}
+}

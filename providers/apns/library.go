@@ -1,6 +1,7 @@
 package apns
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net"
@@ -58,7 +59,8 @@ func (s *library) Close() {
 // send sends one push and waits for its answer.
 func (s *library) send(ctx context.Context, p *providers.Push) providers.Result {
 	var result providers.Result
-	if request, fault := newRequest(p, s.topic); fault != "" {
+	request, fault := newRequest(p, s.topic)
+	if fault = cmp.Or(fault, request.fault()); fault != "" {
 		result = providers.Result{Outcome: providers.Rejected, Reason: fault}
 	} else {
 		result = s.push(ctx, request)

@@ -5,6 +5,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/http2/hpack"
@@ -28,15 +29,16 @@ type protocol struct {
 	token     *providerToken // nil with a certificate
 	answers   answers
 
-	heads sync.Map // headKey → *http2.Head
-	kept  int      // of heads; guarded by mu
-	mu    sync.Mutex
+	last atomic.Pointer[knownHead] // mostly the right one
+
+	mu    sync.Mutex // guards heads
+	heads map[head]*knownHead
 }
 
-// headKey is what a head is made of.
-type headKey struct {
-	topic, pushType string
-	priority        int
+// knownHead is a head without a fault, and how it is sent.
+type knownHead struct {
+	head
+	sent *http2.Head
 }
 
 // maxHeads bounds the heads that are kept: topics and push types come from events.
@@ -47,6 +49,7 @@ func newPipelined(cfg Config, credential *providers.APNsCredential, dialer *conn
 		authority: net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)),
 		topic:     credential.Topic,
 		answers:   answers{cfg.Retry},
+		heads:     make(map[head]*knownHead),
 	}
 	options := http2.Options{
 		Provider:       providers.APNs,
@@ -78,6 +81,13 @@ func (p *protocol) Request(push *providers.Push, text []byte) (http2.Request, []
 	if fault != "" {
 		return http2.Request{}, text, fault
 	}
+	known := p.last.Load()
+	if known == nil || known.head != r.head {
+		if fault := r.fault(); fault != "" {
+			return http2.Request{}, text, fault
+		}
+		known = p.know(r.head)
+	}
 	begin := len(text)
 	text = append(append(text, devicePath...), r.token...)
 	path := len(text)
@@ -86,31 +96,32 @@ func (p *protocol) Request(push *providers.Push, text []byte) (http2.Request, []
 	fields := len(text)
 	text = r.appendBody(text)
 	return http2.Request{
-		Head:   p.head(headKey{r.topic, r.pushType, r.priority}),
+		Head:   known.sent,
 		Path:   text[begin:path:path],
 		Fields: text[path:fields:fields],
 		Body:   text[fields:len(text):len(text)],
 	}, text, ""
 }
 
-// head is the head of requests like this one.
-func (p *protocol) head(key headKey) *http2.Head {
-	if head, ok := p.heads.Load(key); ok {
-		return head.(*http2.Head)
-	}
-	head := http2.NewHead(p.authority,
-		hpack.HeaderField{Name: "apns-topic", Value: key.topic},
-		hpack.HeaderField{Name: "apns-push-type", Value: key.pushType},
-		hpack.HeaderField{Name: "apns-priority", Value: strconv.Itoa(key.priority)},
-		hpack.HeaderField{Name: "content-type", Value: "application/json"},
-	)
+// know finds or makes a head.
+func (p *protocol) know(h head) *knownHead {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.kept < maxHeads {
-		p.kept++
-		p.heads.Store(key, head)
+	known := p.heads[h]
+	if known == nil {
+		known = &knownHead{h, http2.NewHead(p.authority,
+			hpack.HeaderField{Name: "apns-topic", Value: h.topic},
+			hpack.HeaderField{Name: "apns-push-type", Value: h.pushType},
+			hpack.HeaderField{Name: "apns-priority", Value: strconv.Itoa(h.priority)},
+			hpack.HeaderField{Name: "content-type", Value: "application/json"},
+		)}
+		if len(p.heads) >= maxHeads {
+			clear(p.heads)
+		}
+		p.heads[h] = known
 	}
-	return head
+	p.last.Store(known)
+	return known
 }
 
 // Result is pipeline.Protocol.Result.

@@ -21,25 +21,28 @@ const (
 // maxHeader bounds a topic or a push type, in bytes.
 const maxHeader = 255
 
+// head is what the requests of a credential have in common, but for few of them.
+type head struct {
+	topic    string // apns-topic
+	pushType string // apns-push-type
+	priority int    // apns-priority
+}
+
 // request is a push as APNs takes it: POST /3/device/<token>.
 type request struct {
+	head
 	token      string
-	topic      string // apns-topic
-	pushType   string // apns-push-type
-	priority   int    // apns-priority
 	expiration int64  // apns-expiration, seconds since 1970; above 0, for 0 means "do not store" and pushd never means that
 	payload    []byte // the push's own; nil means an MDM push's
 	pushMagic  string
 }
 
-// newRequest makes the request of a push of a credential with that topic. It refuses what would not make an HTTP request
+// newRequest makes the request of a push of a credential with that topic. Together with head.fault it refuses what would not make an HTTP request
 // at all, or one that no device obeys; the reason is one of few words. Everything else is APNs' to judge.
 func newRequest(p *providers.Push, topic string) (request, string) {
 	r := request{
+		head:       head{p.Topic, p.PushType, priorityNow},
 		token:      p.Token,
-		topic:      p.Topic,
-		pushType:   p.PushType,
-		priority:   priorityNow,
 		expiration: max(p.Expires.Unix(), 1),
 		payload:    p.Payload,
 		pushMagic:  p.PushMagic,
@@ -56,10 +59,6 @@ func newRequest(p *providers.Push, topic string) (request, string) {
 	switch {
 	case !isHex(r.token):
 		return r, "invalid: token"
-	case !isHeader(r.topic):
-		return r, "invalid: topic"
-	case !isHeader(r.pushType):
-		return r, "invalid: push type"
 	case r.payload != nil && !json.Valid(r.payload):
 		return r, "invalid: payload"
 	case r.payload != nil:
@@ -69,6 +68,17 @@ func newRequest(p *providers.Push, topic string) (request, string) {
 		return r, "invalid: push magic"
 	}
 	return r, ""
+}
+
+// fault says what is wrong with what the request has in common with others.
+func (h *head) fault() string {
+	switch {
+	case !isHeader(h.topic):
+		return "invalid: topic"
+	case !isHeader(h.pushType):
+		return "invalid: push type"
+	}
+	return ""
 }
 
 // appendBody appends what the request carries: its payload, or that of an MDM push, which holds the push magic and no
@@ -81,11 +91,17 @@ func (r *request) appendBody(b []byte) []byte {
 	return append(providers.AppendJSON(append(b, `{"mdm":`...), r.pushMagic), '}')
 }
 
+// hex are the bytes that are hexadecimal digits.
+var hex = func() (is [256]bool) {
+	for _, c := range []byte("0123456789abcdefABCDEF") {
+		is[c] = true
+	}
+	return is
+}()
+
 func isHex(s string) bool {
 	for i := range len(s) {
-		switch c := s[i]; {
-		case '0' <= c && c <= '9', 'a' <= c && c <= 'f', 'A' <= c && c <= 'F':
-		default:
+		if !hex[s[i]] {
 			return false
 		}
 	}

@@ -1,6 +1,7 @@
 package apns
 
 import (
+	"cmp"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -21,27 +22,27 @@ func TestRequestsCarryWhatAppleAsksFor(t *testing.T) {
 	}{
 		"mdm": {
 			providers.Push{Token: "00AAff", PushMagic: "m", Expires: expires},
-			request{token: "00AAff", topic: ownTopic, pushType: "mdm", priority: 10, expiration: 1_800_000_000, pushMagic: "m"},
+			request{head: head{ownTopic, "mdm", 10}, token: "00AAff", expiration: 1_800_000_000, pushMagic: "m"},
 		},
 		"mdm is never gentle": {
 			providers.Push{Token: "00", PushMagic: "m", PushType: "mdm", Urgent: false, Expires: expires},
-			request{token: "00", topic: ownTopic, pushType: "mdm", priority: 10, expiration: 1_800_000_000, pushMagic: "m"},
+			request{head: head{ownTopic, "mdm", 10}, token: "00", expiration: 1_800_000_000, pushMagic: "m"},
 		},
 		"background": {
 			providers.Push{Token: "00", Topic: "com.example", PushType: "background", Payload: payload, Urgent: true, Expires: expires},
-			request{token: "00", topic: "com.example", pushType: "background", priority: 5, expiration: 1_800_000_000, payload: payload},
+			request{head: head{"com.example", "background", 5}, token: "00", expiration: 1_800_000_000, payload: payload},
 		},
 		"alert": {
 			providers.Push{Token: "00", Topic: "com.example", PushType: "alert", Payload: payload, Expires: expires},
-			request{token: "00", topic: "com.example", pushType: "alert", priority: 10, expiration: 1_800_000_000, payload: payload},
+			request{head: head{"com.example", "alert", 10}, token: "00", expiration: 1_800_000_000, payload: payload},
 		},
 		"a payload replaces the built one": {
 			providers.Push{Token: "00", PushMagic: "m", Payload: []byte(`{"mdm":"other"}`), Expires: expires},
-			request{token: "00", topic: ownTopic, pushType: "mdm", priority: 10, expiration: 1_800_000_000, payload: []byte(`{"mdm":"other"}`)},
+			request{head: head{ownTopic, "mdm", 10}, token: "00", expiration: 1_800_000_000, payload: []byte(`{"mdm":"other"}`)},
 		},
 		"an expiry before 1970 is still one": {
 			providers.Push{Token: "00", PushMagic: "m", Expires: time.Unix(-5, 0)},
-			request{token: "00", topic: ownTopic, pushType: "mdm", priority: 10, expiration: 1, pushMagic: "m"},
+			request{head: head{ownTopic, "mdm", 10}, token: "00", expiration: 1, pushMagic: "m"},
 		},
 	} {
 		got, fault := newRequest(&row.push, ownTopic)
@@ -53,7 +54,7 @@ func TestRequestsCarryWhatAppleAsksFor(t *testing.T) {
 }
 
 func equal(a, b request) bool {
-	return a.token == b.token && a.topic == b.topic && a.pushType == b.pushType && a.priority == b.priority && a.expiration == b.expiration
+	return a.token == b.token && a.head == b.head && a.expiration == b.expiration
 }
 
 func TestRequestsAreRefusedThatNoServerShouldSee(t *testing.T) {
@@ -70,10 +71,11 @@ func TestRequestsAreRefusedThatNoServerShouldSee(t *testing.T) {
 		{providers.Push{Token: "00", PushMagic: "a\xffb"}, "invalid: push magic"},
 		{providers.Push{Token: "00", PushMagic: "m", Topic: "a\r\nx: y"}, "invalid: topic"},
 		{providers.Push{Token: "00", PushMagic: "m", Topic: strings.Repeat("x", 256)}, "invalid: topic"},
-		{providers.Push{Token: "00", PushMagic: "m", PushType: "m dm"}, "invalid: push type"},
+		{providers.Push{Token: "00", PushType: "m dm", Payload: []byte("{}")}, "invalid: push type"},
 		{providers.Push{Token: "00", PushType: "alert"}, "invalid: payload"},
 	} {
-		if _, fault := newRequest(&row.push, ownTopic); fault != row.want {
+		r, fault := newRequest(&row.push, ownTopic)
+		if fault = cmp.Or(fault, r.fault()); fault != row.want {
 			t.Errorf("%+v: %q, want %q", row.push, fault, row.want)
 		}
 	}

@@ -60,11 +60,13 @@ func (b *Backlog) setting() map[string]any {
 	return map[string]any{"the scenario": b.Scenario, "the number of events": b.Events, "the number of cores": b.Machine.Cores}
 }
 
+func (b *Backlog) disturbed() string { return b.Machine.doubt() }
+
 func (b *Backlog) measures() []measure {
 	return []measure{
-		{"events lost", float64(b.Lost), less}, {"tokens falsely reported dead", float64(b.Falsely), less}, {"pushes more than needed", float64(b.Extra), less},
-		{"events/s", b.PerSecond, more}, {"pushes/s", b.PushRate, more}, {"daemon: µs per push", b.PerPush, less}, {"daemon: µs per event", b.PerEvent, less},
-		{"daemon: MB at most", b.Daemon.PeakMB, less}, {"daemon: seconds to be ready", b.Daemon.ReadyS, less}, {"daemon: MB when ready", b.Daemon.ReadyMB, less},
-		{"load test: cores", b.Machine.Self, neither}, {"others: cores", b.Machine.Others, neither},
+		low("events lost", float64(b.Lost)), low("tokens falsely reported dead", float64(b.Falsely)), low("pushes more than needed", float64(b.Extra)),
+		high("events/s", b.PerSecond), high("pushes/s", b.PushRate), low("daemon: µs per push", b.PerPush), low("daemon: µs per event", b.PerEvent),
+		low("daemon: MB at most", b.Daemon.PeakMB), low("daemon: seconds to be ready", b.Daemon.ReadyS), low("daemon: MB when ready", b.Daemon.ReadyMB),
+		aside("load test: cores", b.Machine.Self), aside("others: cores", b.Machine.Others),
 	}
 }

@@ -65,6 +65,7 @@ type measure struct {
 	what  string
 	value float64
 	good  good
+	both  bool // it is of no interest where only one result has it
 }
 
 type good int
@@ -74,6 +75,17 @@ const (
 	neither good = 0
 	more    good = 1
 )
+
+func low(what string, value float64) measure  { return measure{what: what, value: value, good: less} }
+func high(what string, value float64) measure { return measure{what: what, value: value, good: more} }
+func aside(what string, value float64) measure {
+	return measure{what: what, value: value, good: neither}
+}
+
+func ofBoth(m measure) measure {
+	m.both = true
+	return m
+}
 
 // compare reads two results and compares them.
 func compare(o *compareOptions) (*Comparison, error) {
@@ -106,6 +118,9 @@ func find(all []measure, what string) *float64 {
 }
 
 func (c *Comparison) add(m measure, a, b *float64) {
+	if m.both && (a == nil || b == nil) {
+		return
+	}
 	row := Compare{What: m.what, A: a, B: b}
 	if a != nil && b != nil {
 		if *a != 0 {
@@ -127,18 +142,24 @@ func (c *Comparison) add(m measure, a, b *float64) {
 type measured interface {
 	kind() string
 	setting() map[string]any // what two results should have in common
+	disturbed() string       // why this one says little; empty where nothing speaks against it
 	measures() []measure
 }
 
-// doubts are the settings in which two results differ.
+// doubts are why two results cannot well be compared: settings in which they differ, and what disturbed either.
 func doubts(a, b measured) (all []string) {
 	ofB := b.setting()
 	for name, value := range a.setting() {
 		if ofB[name] != value {
-			all = append(all, fmt.Sprintf("%s is %v in the first one, and %v in the second", name, value, ofB[name]))
+			all = append(all, fmt.Sprintf("%s is %v in the first one, and %v in the second.", name, value, ofB[name]))
 		}
 	}
 	slices.Sort(all)
+	for i, of := range []measured{a, b} {
+		if why := of.disturbed(); why != "" {
+			all = append(all, fmt.Sprintf("of the %s one: %s", [...]string{"first", "second"}[i], why))
+		}
+	}
 	return all
 }
 

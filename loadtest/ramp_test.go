@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -82,6 +83,33 @@ func TestAStepIsLaidOnWhoeverWasAtTheLimit(t *testing.T) {
 			}
 			if who, why := s.limit(100, 4); who != c.want || (why == "") != (who == "") {
 				t.Errorf("%q: %s", who, why)
+			}
+		})
+	}
+}
+
+func TestAStepThatOthersDisturbIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	disturbed := Step{Limit: theMachine, Others: float64(runtime.NumCPU())}
+	for name, c := range map[string]struct {
+		steps []Step
+		tries int
+	}{
+		"it held":                       {[]Step{{Held: true}}, 1},
+		"it held at last":               {[]Step{disturbed, {Held: true}}, 2},
+		"it never held":                 {[]Step{disturbed, disturbed, disturbed}, 3},
+		"nobody disturbed it":           {[]Step{{Limit: theMachine}}, 1},
+		"others had nothing to do with": {[]Step{{Limit: theDaemon, Others: disturbed.Others}}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tried := 0
+			step, err := undisturbed(func() (Step, error) {
+				tried++
+				return c.steps[tried-1], nil
+			})
+			if err != nil || step.Tries != c.tries || tried != len(c.steps) || step.Held != c.steps[tried-1].Held {
+				t.Errorf("%+v, %v", step, err)
 			}
 		})
 	}

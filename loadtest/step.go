@@ -41,6 +41,7 @@ type Step struct {
 	Falsely   int     `json:"falsely_dead"`
 	Extra     int     `json:"extra"`
 	Imbalance float64 `json:"worst_imbalance"`
+	Tries     int     `json:"tries"` // of which this is the last: those before did not hold, as others had the machine
 	Held      bool    `json:"held"`
 	Limit     string  `json:"limit,omitempty"` // of one that did not hold; see RampResult
 	Why       string  `json:"why,omitempty"`
@@ -72,6 +73,12 @@ func (r *run) judgeStep(res *Result, rate float64, bound time.Duration) Step {
 	step.Limit, step.Why = step.limit(ms(bound), float64(runtime.NumCPU()))
 	step.Held = step.Limit == ""
 	return step
+}
+
+// disturbed says that a step may have held, had others not had the machine.
+func (s *Step) disturbed() bool {
+	m := Machine{Cores: runtime.NumCPU(), Others: s.Others}
+	return s.Limit == theMachine && m.doubt() != ""
 }
 
 // broken says that pushd did what it must not do at any rate.
@@ -135,9 +142,9 @@ func (r *RampResult) conclude(most float64) {
 	}
 	meaning := map[string]string{
 		theDaemon:    "the daemon was at its limit: the machine had cores left, and publisher and broker were in time",
-		theMachine:   "the machine was at its limit, which the daemon shares with the load test: with a machine of its own the daemon holds this rate at least",
-		thePublisher: "the publisher was at its limit: the daemon holds this rate at least, and its limit is not known",
-		theBroker:    "the broker was at its limit: the daemon holds this rate at least, and its limit is not known",
+		theMachine:   "the machine was at its limit, which the daemon shares with the load test and with others: with a machine of its own the daemon holds at least what it held here",
+		thePublisher: "the publisher was at its limit: the daemon holds at least what it held here, and its limit is not known",
+		theBroker:    "the broker was at its limit: the daemon holds at least what it held here, and its limit is not known",
 	}[next.Limit]
 	r.Limit, r.Ended = next.Limit, fmt.Sprintf("at %g events/s %s (%s)", next.Asked, meaning, next.Why)
 }

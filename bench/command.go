@@ -14,8 +14,8 @@ type command struct {
 	Quick   bool          `help:"The short form: floor and senders, in less than a minute."`
 	JSON    bool          `name:"json" help:"Print one JSON object instead of tables: for each that was measured its pushes_per_second and cpu_us_per_push."`
 	Rounds  int           `help:"How often each is measured, in turns; 0: 5, or 3 with --quick." default:"0" placeholder:"N"`
-	WarmUp  time.Duration `name:"warm-up" help:"How long each runs before it is measured; 0s: 1s, or 400ms with --quick." default:"0s"`
-	Measure time.Duration `help:"How long it is measured then; 0s: 3s, or 1s with --quick." default:"0s"`
+	WarmUp  time.Duration `name:"warm-up" help:"How long each runs before it is measured; 0s: 1s, or 300ms with --quick." default:"0s"`
+	Measure time.Duration `help:"How long it is measured then; 0s: 3s, or 800ms with --quick." default:"0s"`
 }
 
 // Validate is called by kong.
@@ -39,7 +39,7 @@ func (c *command) Validate() error {
 func (c *command) fill() {
 	rounds, warmUp, measure := 5, time.Second, 3*time.Second
 	if c.Quick {
-		rounds, warmUp, measure = 3, 400*time.Millisecond, time.Second
+		rounds, warmUp, measure = 3, 300*time.Millisecond, 800*time.Millisecond
 	}
 	if c.Rounds == 0 {
 		c.Rounds = rounds

@@ -13,6 +13,9 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"pushd/providers/apns"
+	"pushd/providers/fcm"
 )
 
 // job is what a contender's process is told.
@@ -30,10 +33,15 @@ type job struct {
 // streams of the job are what it may use. A push that is not accepted is its failure: nothing goes wrong in a measurement.
 type contender func(ctx context.Context, j *job, t *tally) error
 
-// contenders are all that a job can name, and the provider that each pushes to.
+// contenders are all that a job can name, by the keys of their rows.
 var contenders = map[string]contender{
-	"floor": floor,
-	"apns2": apns2Loop,
+	"floor":         floor,
+	"pipelined":     apnsSender(apns.Pipelined),
+	"library":       apnsSender(apns.Library),
+	"apns2":         apns2Loop,
+	"fcm_pipelined": fcmSender(fcm.Pipelined),
+	"fcm_library":   fcmSender(fcm.Library),
+	"fcm_sdk":       adminSDK,
 }
 
 // tally counts accepted pushes.

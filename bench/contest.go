@@ -19,6 +19,7 @@ type contest struct {
 	entries []entry
 	// against are keys of entries that the others are compared with.
 	against []string
+	notes   []string
 }
 
 // outcome is a contest that was held.
@@ -46,7 +47,7 @@ func (r *row) of(value func(sample) float64) spread {
 
 // hold holds the contest; say is told of each measurement.
 func (c *contest) hold(ctx context.Context, rounds int, say func(string, ...any)) (*outcome, error) {
-	o := &outcome{Title: c.title, About: c.about, Against: c.against, Rows: make([]row, len(c.entries))}
+	o := &outcome{Title: c.title, About: c.about, Against: c.against, Notes: c.notes, Rows: make([]row, len(c.entries))}
 	for round := range rounds {
 		for i, e := range c.entries {
 			s, err := e.run(ctx)

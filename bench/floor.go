@@ -32,7 +32,7 @@ type floorConn struct {
 	tally   *tally
 
 	answered atomic.Int64
-	progress chan struct{} // answers came
+	progress bell // answers came
 
 	// The writer's own.
 	out     bytes.Buffer
@@ -58,7 +58,7 @@ func floor(ctx context.Context, j *job, t *tally) error {
 		if err != nil {
 			return err
 		}
-		c := &floorConn{conn: conn, streams: int64(j.Streams), tally: t, progress: make(chan struct{}, 1)}
+		c := &floorConn{conn: conn, streams: int64(j.Streams), tally: t, progress: newBell()}
 		c.framer, c.encoder = http2.NewFramer(&c.out, nil), hpack.NewEncoder(&c.block)
 		context.AfterFunc(ctx, func() { conn.Close() })
 		group.Go(func() error { return unlessEnded(ctx, c.write(ctx, uint64(i)<<40)) })
@@ -169,10 +169,7 @@ func (c *floorConn) read() error {
 			c.tally.accept(n)
 			c.answered.Add(n)
 			n = 0
-			select {
-			case c.progress <- struct{}{}:
-			default:
-			}
+			c.progress.ring()
 		}
 	}
 }

@@ -62,12 +62,14 @@ func (g *ground) apnsCredential() (*providers.APNsCredential, error) {
 
 // fcmCredential is the tenant's service account as pushd has it.
 func (g *ground) fcmCredential() (*providers.FCMCredential, error) {
-	text, err := os.ReadFile(g.account())
+	text, err := g.accountJSON()
 	if err != nil {
 		return nil, err
 	}
 	return providers.NewFCMCredential(text)
 }
+
+func (g *ground) accountJSON() ([]byte, error) { return os.ReadFile(g.account()) }
 
 // tls verifies the simulators.
 func (g *ground) tls() (*tls.Config, error) {

@@ -57,8 +57,8 @@ func (l *lab) site(ctx context.Context, latency time.Duration) (*site, error) {
 // measureAll holds the contests that are asked for.
 func (l *lab) measureAll(ctx context.Context) (*result, error) {
 	res := &result{Date: time.Now()}
-	for _, make := range []func(context.Context) (*contest, error){l.apns} {
-		contest, err := make(ctx)
+	for _, prepare := range l.contests() {
+		contest, err := prepare(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -69,31 +69,4 @@ func (l *lab) measureAll(ctx context.Context) (*result, error) {
 		res.Outcomes = append(res.Outcomes, held)
 	}
 	return res, nil
-}
-
-// Connections and streams of each, as pushd has them by default.
-const (
-	apnsConnections = 2
-	apnsStreams     = 500
-)
-
-// apns compares what pushes to APNs, with answers that come at once.
-func (l *lab) apns(ctx context.Context) (*contest, error) {
-	at, err := l.site(ctx, 0)
-	if err != nil {
-		return nil, err
-	}
-	c := &contest{
-		title:   "APNs",
-		about:   fmt.Sprintf("Answers at once; %d connections with %d pushes under way on each.", apnsConnections, apnsStreams),
-		against: []string{"floor", "apns2"},
-	}
-	for _, name := range []string{"floor", "apns2"} {
-		j := job{
-			Contender: name, Ground: at.ground, Connections: apnsConnections, Streams: apnsStreams, Workers: 500,
-			WarmUp: l.WarmUp, Measure: l.Measure,
-		}
-		c.entries = append(c.entries, entry{key: name, name: name, run: func(ctx context.Context) (sample, error) { return push(ctx, j, at.process) }})
-	}
-	return c, nil
 }

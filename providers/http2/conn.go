@@ -63,8 +63,6 @@ type conn struct {
 	heard         time.Duration
 	pinged        time.Duration // when the PING was sent that has no answer; 0 where there is none
 	goAway        *connection.Failure
-	lastStream    uint32 // the GOAWAY's
-	failure       *connection.Failure
 
 	// the writer's
 	out      []byte
@@ -169,7 +167,7 @@ func (k *conn) end(f *connection.Failure, out *outbox) {
 		return
 	}
 	before := k.state
-	k.state, k.failure = ended, f
+	k.state = ended
 	g, now := k.group, k.client.now()
 	for i := range k.table.places {
 		if st := &k.table.places[i]; st.id != 0 {
@@ -186,8 +184,9 @@ func (k *conn) end(f *connection.Failure, out *outbox) {
 	k.control = appendGoAway(k.control, code)
 	switch before {
 	case making:
-		g.fresh = nil
-		g.notMade(f, out)
+		unsent := *f
+		unsent.Unprocessed = true
+		g.notMade(&unsent, out)
 	case open:
 		k.client.options.Budget.give()
 		g.closing(k)

@@ -107,8 +107,8 @@ func (k *conn) handle(frame []byte, now time.Duration, out *outbox) error {
 	switch {
 	case k.continuing != 0 && (kind != http2.FrameContinuation || id != k.continuing):
 		return protocolError{http2.ErrCodeProtocol, fmt.Sprintf("%v within a header block", kind)}
-	case k.state == making && kind != http2.FrameSettings && kind != http2.FrameGoAway:
-		return protocolError{http2.ErrCodeProtocol, fmt.Sprintf("%v before SETTINGS", kind)}
+	case k.state == making && (kind != http2.FrameSettings || flags.Has(http2.FlagSettingsAck)) && kind != http2.FrameGoAway:
+		return protocolError{http2.ErrCodeProtocol, fmt.Sprintf("%v before its SETTINGS", kind)}
 	}
 	switch kind {
 	case http2.FrameHeaders:
@@ -121,7 +121,7 @@ func (k *conn) handle(frame []byte, now time.Duration, out *outbox) error {
 	k.frame.Reset(frame)
 	f, err := k.framer.ReadFrame()
 	if err != nil {
-		return k.framing(err, id, now, out)
+		return k.framing(err, kind, id, now, out)
 	}
 	switch f := f.(type) {
 	case *http2.SettingsFrame:
@@ -141,7 +141,7 @@ func (k *conn) handle(frame []byte, now time.Duration, out *outbox) error {
 }
 
 // framing turns an error of x/net's Framer into ours: it concerns the connection, or one stream.
-func (k *conn) framing(err error, id uint32, now time.Duration, out *outbox) error {
+func (k *conn) framing(err error, kind http2.FrameType, id uint32, now time.Duration, out *outbox) error {
 	var connErr http2.ConnectionError
 	var streamErr http2.StreamError
 	switch {
@@ -151,9 +151,9 @@ func (k *conn) framing(err error, id uint32, now time.Duration, out *outbox) err
 		}
 		return nil
 	case errors.As(err, &connErr):
-		return protocolError{http2.ErrCode(connErr), "a malformed frame"}
+		return protocolError{http2.ErrCode(connErr), fmt.Sprintf("a malformed %v", kind)}
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, http2.ErrFrameTooLarge):
-		return protocolError{http2.ErrCodeFrameSize, "a malformed frame"}
+		return protocolError{http2.ErrCodeFrameSize, fmt.Sprintf("a malformed %v", kind)}
 	}
 	return protocolError{http2.ErrCodeProtocol, err.Error()}
 }

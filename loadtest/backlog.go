@@ -169,11 +169,13 @@ func (r *run) caughtUp() *Backlog {
 		Extra: r.extra(), Allowed: s.Expect.Extra, Seconds: round(took.Seconds(), 2), Scrapes: r.scrapes.sum(r.ended.Sub(r.begin.at)),
 		Step: r.momentSeconds(), Timeline: r.timeline(),
 	}
+	// What was done before the daemon was seen to be ready belongs to its start.
+	pushes, done := res.Pushes-r.before.pushes, r.before.open-res.Lost
 	cpu := (r.published.daemon - r.begin.daemon).Seconds()
 	per := func(n int) float64 { return round(1e6*cpu/max(1, float64(n)), 1) }
-	res.PerPush, res.PerEvent = per(res.Pushes), per(events-res.Lost)
-	res.PerSecond, res.PushRate = round(float64(events-res.Lost)/took.Seconds(), 0), round(float64(res.Pushes)/took.Seconds(), 0)
-	res.Daemon, res.Machine, res.Cost = r.daemonUse(res.Pushes), r.machineUse(), r.cost(res.Pushes)
+	res.PerPush, res.PerEvent = per(pushes), per(done)
+	res.PerSecond, res.PushRate = round(float64(done)/took.Seconds(), 0), round(float64(pushes)/took.Seconds(), 0)
+	res.Daemon, res.Machine, res.Cost = r.daemonUse(pushes), r.machineUse(), r.cost(res.Pushes)
 	res.Passed = res.Lost == 0 && res.Falsely == 0 && res.Extra <= res.Allowed && res.Scrapes.balanced()
 	return res
 }

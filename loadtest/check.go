@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -17,6 +18,7 @@ const (
 	maxDevices  = 5_000_000
 	maxRate     = 200_000
 	maxTimeline = 64 << 20 // bytes
+	maxWeight   = 1_000_000
 	shortestRun = time.Second
 	longestRun  = 24 * time.Hour
 )
@@ -130,31 +132,39 @@ func (g *Group) check(f *faults, i int, duration time.Duration) {
 	if g.Devices < g.Tenants || g.Devices > maxDevices {
 		wrong("devices", "devices is %d, which is not between the number of tenants, %d, and %d", g.Devices, g.Tenants, maxDevices)
 	}
-	if g.Rate < 0 || g.Rate > maxRate {
+	if !within(g.Rate, maxRate) {
 		wrong("rate", "rate is %g, which is not between 0 and %d events per second", g.Rate, maxRate)
 	}
 	for j, b := range g.Bursts {
-		if b.Rate < 0 || b.Rate > maxRate {
+		if !within(b.Rate, maxRate) {
 			f.at(place{"groups", i, "bursts", j, "rate"}, "rate is %g, which is not between 0 and %d events per second", b.Rate, maxRate)
 		}
-		if b.For <= 0 || b.After < 0 || b.After+b.For > duration {
+		if b.For <= 0 || b.For > duration || b.After < 0 || b.After > duration-b.For {
 			f.at(place{"groups", i, "bursts", j, "after"}, "the burst, of %v after %v, is not within the %v of the load", b.For, b.After, duration)
 		}
 	}
 	for key, share := range map[string]float64{"again": g.Again, "duplicates": g.Duplicates, "dead": g.Dead} {
-		if share < 0 || share > 1 {
+		if !within(share, 1) {
 			wrong(key, "%s is %g, and a share is between 0 and 1", key, share)
 		}
 	}
-	if p := g.Providers; p.APNs < 0 || p.FCM < 0 {
-		wrong("providers", "a weight is less than 0")
+	if p := g.Providers; !weights(p.APNs, p.FCM) {
+		wrong("providers", "a weight is not between 0 and %d", maxWeight)
 	}
-	if p := g.Priorities; p.Urgent < 0 || p.Normal < 0 || p.Bulk < 0 {
-		wrong("priorities", "a weight is less than 0")
+	if p := g.Priorities; !weights(p.Urgent, p.Normal, p.Bulk) {
+		wrong("priorities", "a weight is not between 0 and %d", maxWeight)
 	}
-	if g.Tenant.Rate < 0 || g.Tenant.Weight < 0 || g.Tenant.Weight > 100 {
+	if !within(g.Tenant.Rate, math.MaxFloat64) || g.Tenant.Weight < 0 || g.Tenant.Weight > 100 {
 		wrong("tenant", "rate is 0 or more, and weight is 1 to 100")
 	}
+}
+
+// within says whether a number is one, and from 0 to most.
+func within(number, most float64) bool { return number >= 0 && number <= most }
+
+// weights says whether weights can be added up.
+func weights(all ...int) bool {
+	return !slices.ContainsFunc(all, func(weight int) bool { return weight < 0 || weight > maxWeight })
 }
 
 // checkExpect sees that what is expected can be measured.
@@ -168,7 +178,8 @@ func (s *Scenario) checkExpect(f *faults) {
 		}
 	}
 	when := func(kind string, i int, after, length time.Duration) {
-		if after < 0 || length < time.Second || after+length > s.Duration+s.Drain || (after+length)%time.Second != 0 || after%time.Second != 0 {
+		whole := s.Duration + s.Drain
+		if after < 0 || length < time.Second || length > whole || after > whole-length || length%time.Second != 0 || after%time.Second != 0 {
 			f.at(place{"expect", kind, i, "after"}, "after and for are whole seconds within the run, not %v and %v", after, length)
 		}
 	}
@@ -181,7 +192,7 @@ func (s *Scenario) checkExpect(f *faults) {
 	for i, r := range s.Expect.Rates {
 		about("rates", i, r.Group, r.Provider)
 		when("rates", i, r.After, r.For)
-		if r.Is < 0 || r.Within <= 0 {
+		if !within(r.Is, math.MaxFloat64) || !(r.Within > 0) {
 			f.at(place{"expect", "rates", i}, "say within what part of it the rate is")
 		}
 		if r.Is == 0 && (r.Group == "" || r.After+r.For > s.Duration) {
@@ -191,9 +202,15 @@ func (s *Scenario) checkExpect(f *faults) {
 	for i, r := range s.Expect.Shares {
 		about("shares", i, r.Group, "")
 		when("shares", i, r.After, r.For)
-		if r.Group == "" || r.Within <= 0 {
+		if r.Group == "" || !(r.Within > 0) {
 			f.at(place{"expect", "shares", i}, "say the group, and within what part of its mean a share is fair")
 		}
+	}
+	if s.Expect.Extra < 0 {
+		f.at(place{"expect", "extra"}, "extra is %d, and there are no fewer pushes than none", s.Expect.Extra)
+	}
+	if after := s.Expect.SeenAfter; after < 0 || after > 0 && len(s.Acts) == 0 {
+		f.at(place{"expect", "seen_after"}, "seen_after is %v: say how soon after the acts, of which there are %d, a certificate is in use", after, len(s.Acts))
 	}
 	for i, m := range s.Expect.Metrics {
 		if m.Name == "" || m.Min == nil && m.Max == nil {

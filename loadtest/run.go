@@ -51,6 +51,7 @@ type run struct {
 	swaps      []swap
 	readyAfter time.Duration            // from the daemon's start
 	begin      used                     // when it was ready
+	before     standing                 // then; of a backlog, some may be done already
 	published  used                     // when the last event was published, or the backlog was done
 	last       used                     // at the last sample
 	parts      map[string]time.Duration // CPU time of this process while events were published, by its parts
@@ -58,6 +59,9 @@ type run struct {
 	letters    atomic.Int64
 	dead       atomic.Int64
 }
+
+// standing is what has come of the events at some time.
+type standing struct{ pushes, open int }
 
 // perform runs the scenario. What was started is stopped whatever happens.
 func (r *run) perform(ctx context.Context) (res *Result, err error) {
@@ -136,7 +140,7 @@ func (r *run) startDaemon(ctx context.Context) (err error) {
 	}
 	r.scrapes = newScraper(r.daemon.addr)
 	r.begin, err = r.used()
-	r.last, r.readyAfter = r.begin, r.begin.at.Sub(started)
+	r.last, r.readyAfter, r.before = r.begin, r.begin.at.Sub(started), standing{r.stage.Accepted(), r.book.Open()}
 	return err
 }
 

@@ -90,6 +90,15 @@ func TestEveryFaultOfAFileIsToldWithItsLine(t *testing.T) {
 		"faults":           {"faults:\n  - {answer: Unregisterd}\n" + smallest, []string{"test.yaml:2: "}},
 		"faults of nobody": {"faults:\n  - {answer: hang, tenants: [fleet-0001]}\n" + smallest, []string{"test.yaml:2: tenants: nobody is called"}},
 		"faults below":     {smallest + "faults:\n  - provider: apns\n    answer: hangs\nlatency: 1ms\n", []string{"test.yaml:8: "}},
+		"numbers that are none": {
+			"groups:\n  - {name: a, devices: 1, rate: .nan}\n  - {name: b, devices: 1, rate: 1, dead: .nan, bursts: [{for: 1s, rate: .inf}]}\nexpect:\n  rates: [{group: a, for: 1s, is: .nan, within: 1}]\n  shares: [{group: a, for: 1s, within: .nan}]\n",
+			[]string{"test.yaml:2: rate is NaN", "test.yaml:3: dead is NaN", "test.yaml:3: rate is +Inf", "test.yaml:5: say within", "test.yaml:6: say the group"},
+		},
+		"sums that overflow": {
+			smallest + "    providers: {apns: 9223372036854775807, fcm: 1}\n    priorities: {bulk: -1}\n    bursts: [{after: 1s, for: 2562047h, rate: 1}]\nexpect:\n  shares: [{group: fleet, after: 1s, for: 2562047h, within: 1}]\n",
+			[]string{"test.yaml:6: a weight is not between 0 and 1000000", "test.yaml:7: a weight is not", "test.yaml:8: the burst", "test.yaml:10: after and for"},
+		},
+		"expectations of nothing": {smallest + "expect:\n  extra: -1\n  seen_after: 1s\n", []string{"test.yaml:7: extra is -1", "test.yaml:8: seen_after is 1s: say how soon after the acts, of which there are 0"}},
 		"expectations": {
 			smallest + "expect:\n  latency:\n    - {group: fleet}\n    - {p99: 1s, provider: gcm}\n  rates:\n    - {after: 1500ms, for: 1s, is: 5, within: 1}\n    - {for: 1s, within: 1}\n  shares: [{group: fleet, for: 1s}]\n  metrics:\n    - {name: x}\n",
 			[]string{

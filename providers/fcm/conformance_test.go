@@ -54,7 +54,7 @@ func start(t *testing.T, config simulator.FCMConfig) *server {
 		t.Fatal(err)
 	}
 	s.config.Connection.DialRate = 100
-	s.config.Connection.DialTimeout = time.Second
+	s.config.Connection.DialTimeout = 3 * time.Second
 	return s
 }
 

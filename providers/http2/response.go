@@ -123,7 +123,7 @@ var errMalformed = protocolError{http2.ErrCodeProtocol, "a malformed answer"}
 // answered finishes a stream whose answer is whole. A body that the server did not want any more is not sent on.
 func (k *conn) answered(st *stream, now time.Duration, out *outbox) {
 	if st.sent < len(st.Body) {
-		k.control = appendReset(k.control, st.id, http2.ErrCodeNo)
+		k.control = appendReset(k.control, st.id, http2.ErrCodeCancel)
 		k.rouse()
 	}
 	k.finish(st, nil, now, out)

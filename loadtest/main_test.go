@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"pushd/loadtest/daemon"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -63,7 +65,7 @@ expect:
 
 func TestAScenarioIsPlayedToItsEnd(t *testing.T) {
 	t.Parallel()
-	pushd, err := buildDaemon(t.Context(), t.TempDir())
+	pushd, err := daemon.Build(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"pushd/loadtest/daemon"
 )
 
 // rampOptions say how the highest rate is looked for.
@@ -186,7 +188,7 @@ func (c *command) builtPushd(ctx context.Context, stderr io.Writer) (path string
 	}
 	cleanUp = func() { _ = os.RemoveAll(dir) } // below the directory for such things, which the system empties
 	fmt.Fprintln(stderr, "building pushd")
-	if path, err = buildDaemon(ctx, dir); err != nil {
+	if path, err = daemon.Build(ctx, dir); err != nil {
 		cleanUp()
 	}
 	return path, cleanUp, err

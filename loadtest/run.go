@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"pushd/loadtest/daemon"
 	"pushd/loadtest/management"
 	"pushd/loadtest/mixture"
 	"pushd/loadtest/promise"
@@ -41,7 +42,7 @@ type run struct {
 	book       *promise.Book
 	stage      *stage.Stage
 	topics     management.Server // whose names it has
-	daemon     *daemon
+	daemon     *daemon.Daemon
 	scrapes    *scraper
 	publisher  *publisher
 	filled     bool      // all was published before the run began
@@ -96,7 +97,7 @@ func (r *run) setUp(ctx context.Context) (err error) {
 	r.onStop(func() error { return os.RemoveAll(r.dir) })
 	if r.pushd == "" {
 		r.progress.stage("building pushd")
-		if r.pushd, err = buildDaemon(ctx, r.dir); err != nil {
+		if r.pushd, err = daemon.Build(ctx, r.dir); err != nil {
 			return err
 		}
 	}
@@ -131,14 +132,14 @@ func (r *run) setUp(ctx context.Context) (err error) {
 func (r *run) startDaemon(ctx context.Context) (err error) {
 	r.progress.stage("starting pushd")
 	started := time.Now()
-	if r.daemon, err = startDaemon(r.pushd, r.flags(), r.log); err != nil {
+	if r.daemon, err = daemon.Start(r.pushd, r.flags(), r.log); err != nil {
 		return err
 	}
-	r.onStop(r.daemon.stop)
-	if err := r.daemon.ready(ctx); err != nil {
+	r.onStop(r.daemon.Stop)
+	if err := r.daemon.Ready(ctx); err != nil {
 		return err
 	}
-	r.scrapes = newScraper(r.daemon.addr)
+	r.scrapes = newScraper(r.daemon.Addr)
 	r.begin, err = r.used()
 	r.last, r.readyAfter, r.before = r.begin, r.begin.at.Sub(started), standing{r.stage.Accepted(), r.book.Open()}
 	return err
@@ -162,6 +163,9 @@ func (r *run) ledger() string { return filepath.Join(r.dir, "ledger") }
 
 func (r *run) onStop(f func() error) { r.teardown = append(r.teardown, f) }
 
+// topicsWithin is how long a broker may take to make the topics of a run.
+const topicsWithin = 2 * time.Minute
+
 // setUpTopics starts the embedded broker, or makes topics of this run's own on another one.
 func (r *run) setUpTopics(ctx context.Context) (err error) {
 	r.topics = management.Server{Topic: event.CheckinTopic, Feedback: event.FeedbackTopic, Dead: event.DeadTopic}
@@ -183,7 +187,7 @@ func (r *run) setUpTopics(ctx context.Context) (err error) {
 	r.topics = management.Server{Broker: r.brokers[0], Topic: unique + event.CheckinTopic, Feedback: unique + event.FeedbackTopic, Dead: unique + event.DeadTopic}
 	cfg := queue.DefaultConfig()
 	cfg.Brokers, cfg.Partitions = r.brokers, r.scenario.Partitions
-	ctx, cancel := context.WithTimeout(ctx, startsWithin)
+	ctx, cancel := context.WithTimeout(ctx, topicsWithin)
 	defer cancel()
 	names := []string{r.topics.Topic, r.topics.Feedback, r.topics.Dead}
 	if err := queue.EnsureTopics(ctx, cfg, queue.Topic{Name: names[0]}, queue.Topic{Name: names[1]}, queue.Topic{Name: names[2]}); err != nil {

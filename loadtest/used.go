@@ -22,12 +22,12 @@ type cores struct{ daemon, self, others float64 }
 
 func (r *run) used() (used, error) {
 	u := used{at: time.Now()}
-	status, err := r.daemon.proc.NewStatus()
+	status, err := r.daemon.Proc.NewStatus()
 	if err != nil {
 		return u, fmt.Errorf("memory of pushd: %w", err)
 	}
 	u.resident, u.peak = status.VmRSS, status.VmHWM
-	if u.daemon, err = cpuOf(r.daemon.proc); err != nil {
+	if u.daemon, err = cpuOf(r.daemon.Proc); err != nil {
 		return u, fmt.Errorf("CPU time of pushd: %w", err)
 	}
 	self, err := procfs.Self()

@@ -41,8 +41,8 @@ func (r *run) watched(ctx context.Context, do func(context.Context, context.Canc
 	}()
 	go func() {
 		select {
-		case <-r.daemon.ended:
-			fail(r.daemon.fell())
+		case <-r.daemon.Ended:
+			fail(r.daemon.Fell())
 		case <-ctx.Done():
 		}
 	}()

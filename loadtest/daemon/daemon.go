@@ -1,4 +1,5 @@
-package main
+// Package daemon runs "pushd run" as a process of its own, so that its CPU and memory are seen alone.
+package daemon
 
 import (
 	"bufio"
@@ -28,20 +29,21 @@ const (
 	tail = 15
 )
 
-// daemon is "pushd run" as a process of its own, so that its CPU and memory are seen alone.
-type daemon struct {
+// Daemon is a running one. It is its starter's to stop.
+type Daemon struct {
+	Proc  procfs.Proc   // what it uses
+	Ended chan struct{} // closed when the process has ended
+	Addr  string        // of the admin listener, once it is ready
+
 	cmd   *exec.Cmd
-	proc  procfs.Proc   // what it uses; see used.go
-	admin chan string   // gets the address of the admin listener once
-	ended chan struct{} // closed when the process has ended
-	addr  string
+	admin chan string // gets the address of the admin listener once
 
 	mu  sync.Mutex // guards log
 	log []string   // the last lines
 }
 
-// buildDaemon builds pushd below dir, from the module that the working directory is in.
-func buildDaemon(ctx context.Context, dir string) (string, error) {
+// Build builds pushd below dir, from the module that the working directory is in.
+func Build(ctx context.Context, dir string) (string, error) {
 	path := filepath.Join(dir, "pushd")
 	build := exec.CommandContext(ctx, "go", "build", "-o", path, "pushd/cmd/pushd")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -53,9 +55,9 @@ func buildDaemon(ctx context.Context, dir string) (string, error) {
 
 var runningLine = regexp.MustCompile(`msg=running .*admin=(\S+)`)
 
-// startDaemon starts pushd with flags; its log goes to w too. It is ready when ready returns.
-func startDaemon(path string, flags []string, w io.Writer) (*daemon, error) {
-	d := &daemon{cmd: exec.Command(path, append([]string{"run", "--log.format=text"}, flags...)...), admin: make(chan string, 1), ended: make(chan struct{})}
+// Start starts pushd with flags; its log goes to w too. It is ready when Ready returns.
+func Start(path string, flags []string, w io.Writer) (*Daemon, error) {
+	d := &Daemon{cmd: exec.Command(path, append([]string{"run", "--log.format=text"}, flags...)...), admin: make(chan string, 1), Ended: make(chan struct{})}
 	for _, variable := range os.Environ() { // settings come from here only
 		if !strings.HasPrefix(variable, "PUSHD_") {
 			d.cmd.Env = append(d.cmd.Env, variable)
@@ -69,15 +71,15 @@ func startDaemon(path string, flags []string, w io.Writer) (*daemon, error) {
 		return nil, fmt.Errorf("start pushd: %w", err)
 	}
 	go d.read(output, w)
-	if d.proc, err = procfs.NewProc(d.cmd.Process.Pid); err != nil {
-		return nil, errors.Join(fmt.Errorf("CPU and memory of the daemon are read from /proc: %w", err), d.stop())
+	if d.Proc, err = procfs.NewProc(d.cmd.Process.Pid); err != nil {
+		return nil, errors.Join(fmt.Errorf("CPU and memory of the daemon are read from /proc: %w", err), d.Stop())
 	}
 	return d, nil
 }
 
 // read reads the log until the process ends.
-func (d *daemon) read(output io.Reader, w io.Writer) {
-	defer close(d.ended)
+func (d *Daemon) read(output io.Reader, w io.Writer) {
+	defer close(d.Ended)
 	for scan := bufio.NewScanner(output); scan.Scan(); {
 		line := scan.Text()
 		fmt.Fprintln(w, line)
@@ -91,19 +93,19 @@ func (d *daemon) read(output io.Reader, w io.Writer) {
 	_ = d.cmd.Wait() // how it ended stands in its ProcessState
 }
 
-// ready waits until the daemon does its work.
-func (d *daemon) ready(ctx context.Context) error {
+// Ready waits until the daemon does its work.
+func (d *Daemon) Ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startsWithin)
 	defer cancel()
 	select {
 	case <-ctx.Done():
 		return fmt.Errorf("pushd does not run: %w", ctx.Err())
-	case <-d.ended:
-		return d.fell()
-	case d.addr = <-d.admin:
+	case <-d.Ended:
+		return d.Fell()
+	case d.Addr = <-d.admin:
 	}
 	for ticker := time.NewTicker(50 * time.Millisecond); ; {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+d.addr+"/readyz", nil)
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+d.Addr+"/readyz", nil)
 		if err != nil {
 			return err
 		}
@@ -117,37 +119,37 @@ func (d *daemon) ready(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("pushd is not ready: %w", ctx.Err())
-		case <-d.ended:
-			return d.fell()
+		case <-d.Ended:
+			return d.Fell()
 		case <-ticker.C:
 		}
 	}
 }
 
-// fell is the error of a daemon that ended by itself, with the end of its log.
-func (d *daemon) fell() error {
+// Fell is the error of a daemon that ended by itself, with the end of its log.
+func (d *Daemon) Fell() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return fmt.Errorf("pushd ended by itself: %v; the end of its log:\n%s", d.cmd.ProcessState, strings.Join(d.log, "\n"))
 }
 
-// stop ends the daemon as an operator would. It must end in order and in time.
-func (d *daemon) stop() error {
+// Stop ends the daemon as an operator would. It must end in order and in time.
+func (d *Daemon) Stop() error {
 	select {
-	case <-d.ended:
-		return d.fell()
+	case <-d.Ended:
+		return d.Fell()
 	default:
 	}
 	_ = d.cmd.Process.Signal(syscall.SIGTERM) // where it is gone already, its end says so
 	select {
-	case <-d.ended:
+	case <-d.Ended:
 	case <-time.After(stopsWithin):
 		_ = d.cmd.Process.Kill()
-		<-d.ended
+		<-d.Ended
 		return fmt.Errorf("pushd did not end within %v after SIGTERM", stopsWithin)
 	}
 	if !d.cmd.ProcessState.Success() {
-		return d.fell()
+		return d.Fell()
 	}
 	return nil
 }

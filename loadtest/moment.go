@@ -31,12 +31,16 @@ func (r *run) moment(n, from, to int) Moment {
 		of := r.samples[second].cores
 		used.daemon, used.self, used.others = used.daemon+of.daemon, used.self+of.self, used.others+of.others
 	}
-	latency, last := latencyOf("", r.book.Course(n, n+1)), r.samples[to-1]
+	latency, last, before := latencyOf("", r.book.Course(n, n+1)), r.samples[to-1], sample{}
+	if from > 0 {
+		before = r.samples[from-1]
+	}
 	return Moment{
 		Second: from, Intended: mean(r.intended(from, to), 1),
 		Published: mean(float64(published), 1), APNs: mean(float64(r.pushes("apns", from, to)), 1), FCM: mean(float64(r.pushes("fcm", from, to)), 1),
 		Events: latency.Events, P50: latency.P50, P99: latency.P99, P999: latency.P999,
-		Open: int(last.open), Lag: last.lag, Parked: last.parked, Breakers: last.breakers,
+		SendMS: round(1e3*(last.sendSum-before.sendSum)/max(1, last.sends-before.sends), 1),
+		Open:   int(last.open), Lag: last.lag, Parked: last.parked, Breakers: last.breakers,
 		Cores: mean(used.daemon, 2), Self: mean(used.self, 2), Others: mean(used.others, 2), RSSMB: round(last.rss/(1<<20), 0),
 	}
 }
@@ -81,6 +85,7 @@ func together(part []Moment) Moment {
 	mean(func(m *Moment) *float64 { return &m.Published }, 1)
 	mean(func(m *Moment) *float64 { return &m.APNs }, 1)
 	mean(func(m *Moment) *float64 { return &m.FCM }, 1)
+	mean(func(m *Moment) *float64 { return &m.SendMS }, 1)
 	mean(func(m *Moment) *float64 { return &m.Cores }, 2)
 	mean(func(m *Moment) *float64 { return &m.Self }, 2)
 	mean(func(m *Moment) *float64 { return &m.Others }, 2)

@@ -98,7 +98,7 @@ func climb(from, times, most float64, holds func(rate float64) (bool, error)) (b
 	}
 }
 
-// ramp runs the steps. An error is of the load test; what was found until then is lost with it.
+// ramp runs the steps. What was found until the load test failed, or was told to end, is told.
 func (c *command) ramp(ctx context.Context, s *Scenario, stderr io.Writer) (*RampResult, error) {
 	pushd, cleanUp, err := c.builtPushd(ctx, stderr)
 	if err != nil {
@@ -133,11 +133,17 @@ func (c *command) ramp(ctx context.Context, s *Scenario, stderr io.Writer) (*Ram
 		}
 		return step.Held, nil
 	})
-	if errors.Is(err, errBroken) {
-		res.Passed, err = false, nil
+	switch {
+	case errors.Is(err, errBroken):
+		res.Passed = false
+	case err != nil && len(res.Steps) == 0:
+		return nil, err
+	case err != nil:
+		res.brokenOff(err)
+		return res, nil
 	}
 	res.conclude(most)
-	return res, err
+	return res, nil
 }
 
 // most is the highest rate that the load test makes: for what the embedded broker holds, and at all.

@@ -70,6 +70,8 @@ func TestAStepIsLaidOnWhoeverWasAtTheLimit(t *testing.T) {
 		"late events":                    {[]func(*Step){func(s *Step) { s.P99, s.BehindMS = 500, 26 }}, thePublisher},
 		"late events and no core left":   {[]func(*Step){full, func(s *Step) { s.P99, s.BehindMS = 500, 26 }}, theMachine},
 		"late acknowledgements":          {[]func(*Step){func(s *Step) { s.P99, s.AckedMS = 500, 51 }}, theBroker},
+		"late answers":                   {[]func(*Step){func(s *Step) { s.P99, s.SendMS = 500, 31 }}, theSimulators},
+		"answers in time":                {[]func(*Step){func(s *Step) { s.P99, s.SendMS = 500, 29 }}, theDaemon},
 		"events that were not published": {[]func(*Step){func(s *Step) { s.Published = 960 }}, thePublisher},
 		"a lost event":                   {[]func(*Step){full, func(s *Step) { s.Lost = 1 }}, aPromise},
 		"a token that is not dead":       {[]func(*Step){func(s *Step) { s.Falsely = 1 }}, aPromise},
@@ -81,10 +83,19 @@ func TestAStepIsLaidOnWhoeverWasAtTheLimit(t *testing.T) {
 			for _, change := range c.change {
 				change(&s)
 			}
-			if who, why := s.limit(100, 4); who != c.want || (why == "") != (who == "") {
+			if who, why := s.limit(limits{bound: 100, answer: 5, cores: 4}); who != c.want || (why == "") != (who == "") {
 				t.Errorf("%q: %s", who, why)
 			}
 		})
+	}
+}
+
+func TestARampThatIsBrokenOffTellsWhatItFound(t *testing.T) {
+	t.Parallel()
+	r := &RampResult{Passed: true, Highest: 1500, Steps: []Step{{Asked: 1500, Held: true}}}
+	r.brokenOff(errors.New("interrupted"))
+	if r.Passed || r.best() == nil || r.Ended != "the ramp was broken off: interrupted" {
+		t.Errorf("%+v", r)
 	}
 }
 
@@ -145,9 +156,9 @@ func TestAStepCountsWhatCameAfterTheWarmUp(t *testing.T) {
 	r := judged(t)
 	r.warm = 2e9
 	r.publisher = newPublisher(nil, "", newPlan(r.fleet, r.scenario.Duration, 1), r.book)
-	res := &Result{Lost: 3, Timeline: []Moment{{RSSMB: 900, Lag: 7}, {}, {APNs: 30, Cores: 3, RSSMB: 10}, {APNs: 20, Cores: 1, RSSMB: 12, Lag: 4}}}
+	res := &Result{Lost: 3, Timeline: []Moment{{RSSMB: 900, Lag: 7}, {}, {APNs: 30, Cores: 3, SendMS: 4, RSSMB: 10}, {APNs: 20, Cores: 1, SendMS: 7, RSSMB: 12, Lag: 4}}}
 	s := r.judgeStep(res, 30, 2e9)
-	if s.Pushes != 25 || s.Cores != 2 || s.PerPush != 80_000 || s.RSSMB != 12 || s.Lag != 4 || s.Lost != 3 || s.Held || s.P99 < 990 || s.P99 > 1010 {
+	if s.Pushes != 25 || s.SendMS != 5.5 || s.Cores != 2 || s.PerPush != 80_000 || s.RSSMB != 12 || s.Lag != 4 || s.Lost != 3 || s.Held || s.P99 < 990 || s.P99 > 1010 {
 		t.Errorf("%+v", s)
 	}
 }

@@ -109,6 +109,7 @@ type Moment struct {
 	P50       float64 `json:"p50_ms"`       // of their latencies; 0 where there are none, as the next two
 	P99       float64 `json:"p99_ms"`       //
 	P999      float64 `json:"p999_ms"`      //
+	SendMS    float64 `json:"send_ms"`      // from a push to its answer, by the daemon\'s own account, as a mean; 0 where no answer came
 	Open      int     `json:"open"`         // events that nothing has come of yet
 	Lag       float64 `json:"lag"`          // events not read yet
 	Parked    float64 `json:"parked"`       // wakes that wait in the ledger

@@ -97,6 +97,10 @@ func (s *scraper) get(ctx context.Context) (map[string]float64, error) {
 	for name, family := range families {
 		if kind := family.GetType(); kind == dto.MetricType_HISTOGRAM || kind == dto.MetricType_SUMMARY {
 			s.spread(name)
+			for _, m := range family.GetMetric() { // of all labels together
+				values[name+"_sum"] += m.GetHistogram().GetSampleSum() + m.GetSummary().GetSampleSum()
+				values[name+"_count"] += float64(m.GetHistogram().GetSampleCount() + m.GetSummary().GetSampleCount())
+			}
 			continue
 		}
 		for _, m := range family.GetMetric() {

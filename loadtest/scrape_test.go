@@ -38,7 +38,7 @@ func TestOnlyASeriesThatAScrapeHadHasAValue(t *testing.T) {
 		"pushd_no_such_metric_total":                  {0, "at no scrape"},
 		"pushd_end_to_end_seconds":                    {0, "a histogram or summary, which has no value"},
 		`pushd_end_to_end_seconds{le="+Inf"}`:         {0, "a histogram or summary, which has no value"},
-		"pushd_end_to_end_seconds_count":              {0, "at no scrape"},
+		"pushd_end_to_end_seconds_count":              {7, ""},
 	} {
 		if value, missing := s.most(name); value != want.value || missing != want.missing {
 			t.Errorf("%s: %g, %q; want %g, %q", name, value, missing, want.value, want.missing)

@@ -37,11 +37,11 @@ func (r *RampResult) facts() []fact {
 func (r *RampResult) stepsSheet() sheet {
 	s := sheet{
 		Title: "Steps; latency in ms from the intended time of an event to its push at the simulator",
-		Head: []string{"events/s", "published", "pushes/s", "p50", "p99", "p99.9", "handed p99", "acked p99", "cores", "µs/push", "test", "others", "MB", "lag",
+		Head: []string{"events/s", "published", "pushes/s", "p50", "p99", "p99.9", "handed p99", "acked p99", "send", "cores", "µs/push", "test", "others", "MB", "lag",
 			"lost", "false", "extra", "imbalance", "tries", "held", "by"},
 	}
 	for _, t := range r.ascending() {
-		s.add(t.Asked, t.Published, t.Pushes, t.P50, t.P99, t.P999, t.BehindMS, t.AckedMS, t.Cores, t.PerPush, t.Self, t.Others, t.RSSMB, t.Lag,
+		s.add(t.Asked, t.Published, t.Pushes, t.P50, t.P99, t.P999, t.BehindMS, t.AckedMS, t.SendMS, t.Cores, t.PerPush, t.Self, t.Others, t.RSSMB, t.Lag,
 			t.Lost, t.Falsely, t.Extra, t.Imbalance, t.Tries, t.Held, t.Limit)
 	}
 	return s

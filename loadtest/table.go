@@ -69,9 +69,9 @@ func (r *Result) latencySheet() sheet {
 }
 
 func timelineSheet(timeline []Moment) sheet {
-	s := sheet{Head: []string{"second", "intended/s", "published/s", "APNs/s", "FCM/s", "events", "p50 ms", "p99", "p99.9", "open", "lag", "parked", "breakers", "MB", "cores", "test", "others"}}
+	s := sheet{Head: []string{"second", "intended/s", "published/s", "APNs/s", "FCM/s", "events", "p50 ms", "p99", "p99.9", "send ms", "open", "lag", "parked", "breakers", "MB", "cores", "test", "others"}}
 	for _, m := range thin(timeline, rows) {
-		s.add(m.Second, m.Intended, m.Published, m.APNs, m.FCM, m.Events, m.P50, m.P99, m.P999, m.Open, m.Lag, m.Parked, m.Breakers, m.RSSMB, m.Cores, m.Self, m.Others)
+		s.add(m.Second, m.Intended, m.Published, m.APNs, m.FCM, m.Events, m.P50, m.P99, m.P999, m.SendMS, m.Open, m.Lag, m.Parked, m.Breakers, m.RSSMB, m.Cores, m.Self, m.Others)
 	}
 	return s
 }

@@ -13,6 +13,7 @@ type sample struct {
 	breakers          string
 	cores             cores
 	rss               float64
+	sendSum, sends    float64 // seconds that pushes were under way, and how many came back, since the daemon's start
 }
 
 // watch is when to look at a run: each second at all of it, and often whether it is over.
@@ -67,6 +68,7 @@ func (r *run) sample(ctx context.Context) error {
 		open: float64(r.book.Open()), lag: r.scrapes.now("pushd_consumer_lag_events"), parked: r.scrapes.now("pushd_retry_queue_entries"),
 		breakers: breaker(r.scrapes.now(`pushd_breaker_state{provider="apns"}`)) + "/" + breaker(r.scrapes.now(`pushd_breaker_state{provider="fcm"}`)),
 		cores:    now.cores(r.last), rss: r.scrapes.now("process_resident_memory_bytes"),
+		sendSum: r.scrapes.now("pushd_send_duration_seconds_sum"), sends: r.scrapes.now("pushd_send_duration_seconds_count"),
 	}
 	for len(r.samples) < n {
 		r.samples = append(r.samples, s)

@@ -102,14 +102,14 @@ func (r *request) appendJSON(b []byte, cfg *Config) []byte {
 }
 
 func appendData(b []byte, data map[string]string) []byte {
+	if len(data) == 0 {
+		return append(b, "{}"...)
+	}
 	separator := byte('{')
 	for key, value := range data {
 		b = providers.AppendJSON(append(b, separator), key)
 		b = providers.AppendJSON(append(b, ':'), value)
 		separator = ','
-	}
-	if len(data) == 0 {
-		b = append(b, '{')
 	}
 	return append(b, '}')
 }

@@ -117,6 +117,7 @@ type fcmSession struct {
 	tokens     *tokenEndpoint
 	connection uint64
 	messages   uint64
+	parser     messages
 }
 
 func (s *fcmSession) limit(int) uint32 { return s.config.MaxStreams }
@@ -125,7 +126,7 @@ func (s *fcmSession) answer(st *stream) Answer {
 	email, project, refused := s.authorize(&st.header, st.received)
 	var m fcmMessage
 	if refused == nil {
-		m, refused = parseMessage(st.body)
+		m, refused = s.parser.parse(st.body)
 	}
 	if refused != nil {
 		st.reply = refused.append(st.reply)

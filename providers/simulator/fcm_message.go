@@ -20,6 +20,38 @@ type fcmMessage struct {
 	validateOnly bool
 }
 
+// messages parses the messages of one connection. They mostly differ in their tokens alone, and of one that does so from
+// the last that was right nothing else needs to be looked at again: a token has no character that JSON treats apart.
+type messages struct {
+	before, after []byte // the token of the last right message, with its quotes in these
+	like          fcmMessage
+}
+
+func (p *messages) parse(body []byte) (fcmMessage, *fcmError) {
+	if n := len(body) - len(p.after); p.before != nil && len(p.before) < n && bytes.HasPrefix(body, p.before) && bytes.HasSuffix(body, p.after) {
+		if token := body[len(p.before):n]; validRegistration(token) {
+			m := p.like
+			m.token = string(token)
+			return m, nil
+		}
+	}
+	m, fault := parseMessage(body)
+	if fault == nil {
+		p.remember(m, body)
+	}
+	return m, fault
+}
+
+// remember keeps a right message, if it is clear where its token stands.
+func (p *messages) remember(m fcmMessage, body []byte) {
+	quoted := []byte(`"` + m.token + `"`)
+	if at := bytes.Index(body, quoted); at >= 0 && at == bytes.LastIndex(body, quoted) {
+		p.before = append(p.before[:0], body[:at+1]...)
+		p.after = append(p.after[:0], body[at+len(quoted)-1:]...)
+		p.like = m
+	}
+}
+
 // parseMessage checks a request's body: first what Google's front end checks (JSON, names and types of fields), then what FCM does.
 func parseMessage(body []byte) (fcmMessage, *fcmError) {
 	var m fcmMessage

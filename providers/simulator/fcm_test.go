@@ -353,3 +353,20 @@ func FuzzParseMessageReadsWhatEncodingJSONReads(f *testing.F) {
 		}
 	})
 }
+
+func FuzzAMessageThatIsLikeTheLastOneIsParsedTheSame(f *testing.F) {
+	first := `{"message":{"token":"tok:en-1","data":{"t":"tok"},"android":{"priority":"high"}}}`
+	f.Add(first, strings.Replace(first, "tok:en-1", "other", 1))
+	f.Add(first, strings.Replace(first, "tok:en-1", `o\u0041ther`, 1))
+	f.Add(first, strings.Replace(first, "high", "normal", 1))
+	f.Add(`{"message":{"data":{"t":"x"},"token":"x"}}`, `{"message":{"data":{"t":"x"},"token":"y"}}`)
+	f.Fuzz(func(t *testing.T, last, next string) {
+		var p messages
+		p.parse([]byte(last))
+		got, gotFault := p.parse([]byte(next))
+		want, wantFault := parseMessage([]byte(next))
+		if got != want || (gotFault == nil) != (wantFault == nil) {
+			t.Errorf("after %s: %s is %+v, %v, and alone %+v, %v", last, next, got, gotFault, want, wantFault)
+		}
+	})
+}

@@ -18,6 +18,7 @@ import (
 const (
 	simulateProcess = "simulate-process"
 	contendProcess  = "contend-process"
+	brokerProcess   = "broker-process"
 )
 
 // serveAs is such a process. known is false for a name that is none of them.
@@ -27,6 +28,8 @@ func serveAs(name string, in io.Reader, out io.Writer) (known bool, err error) {
 		return true, simulate(in, out)
 	case contendProcess:
 		return true, contend(context.Background(), in, out)
+	case brokerProcess:
+		return true, serveBroker(in, out)
 	}
 	return false, nil
 }

@@ -6,16 +6,19 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"time"
 )
 
 // command is the command line.
 type command struct {
-	Quick   bool          `help:"The short form: floor and senders, in less than a minute."`
+	Quick   bool          `help:"The short form, in less than a minute: floor, senders, and the daemon with the embedded broker."`
 	JSON    bool          `name:"json" help:"Print one JSON object instead of tables: for each that was measured its pushes_per_second and cpu_us_per_push."`
 	Rounds  int           `help:"How often each is measured, in turns; 0: 5, or 3 with --quick." default:"0" placeholder:"N"`
 	WarmUp  time.Duration `name:"warm-up" help:"How long each runs before it is measured; 0s: 1s, or 300ms with --quick." default:"0s"`
 	Measure time.Duration `help:"How long it is measured then; 0s: 3s, or 800ms with --quick." default:"0s"`
+	Kafka   string        `help:"Address of an Apache Kafka, to measure the daemon with it too; topics are made there and deleted." env:"KAFKA_ADDR" placeholder:"HOST:PORT"`
+	Pushd   string        `help:"The daemon's binary; without it, it is built from this checkout." placeholder:"PATH"`
 }
 
 // Validate is called by kong.
@@ -30,6 +33,11 @@ func (c *command) Validate() error {
 	}{{"warm-up", c.WarmUp}, {"measure", c.Measure}} {
 		if span.is < 0 || span.is > time.Minute {
 			faults = append(faults, fmt.Errorf("--%s: %v is not between 0s and 1m", span.flag, span.is))
+		}
+	}
+	if c.Pushd != "" {
+		if _, err := exec.LookPath(c.Pushd); err != nil {
+			faults = append(faults, fmt.Errorf("--pushd: %s cannot be run: %w; name the daemon's binary, or leave it out to have it built from this checkout", c.Pushd, errors.Unwrap(err)))
 		}
 	}
 	return errors.Join(faults...)

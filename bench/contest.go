@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -20,6 +21,7 @@ type contest struct {
 	// against are keys of entries that the others are compared with.
 	against []string
 	notes   []string
+	close   func() error // what was started for it; nil where nothing was
 }
 
 // outcome is a contest that was held.
@@ -46,7 +48,10 @@ func (r *row) of(value func(sample) float64) spread {
 }
 
 // hold holds the contest; say is told of each measurement.
-func (c *contest) hold(ctx context.Context, rounds int, say func(string, ...any)) (*outcome, error) {
+func (c *contest) hold(ctx context.Context, rounds int, say func(string, ...any)) (_ *outcome, err error) {
+	if c.close != nil {
+		defer func() { err = errors.Join(err, c.close()) }()
+	}
 	o := &outcome{Title: c.title, About: c.about, Against: c.against, Notes: c.notes, Rows: make([]row, len(c.entries))}
 	for round := range rounds {
 		for i, e := range c.entries {

@@ -14,6 +14,7 @@ import (
 )
 
 const (
+	tenant  = "bench"
 	topic   = "com.apple.mgmt.External.0f5d2c1e-8a3b-4c6d-9e7f-102030405060"
 	project = "bench-project"
 	magic   = "0A1B2C3D-4E5F-6071-8293-A4B5C6D7E8F9" // what the push magic of a device looks like

@@ -29,19 +29,6 @@ type rival struct {
 	workers []int
 }
 
-func (l *lab) contests() []func(context.Context) (*contest, error) {
-	all := []rivals{l.apnsAtOnce()}
-	if !l.Quick {
-		all = append(all, l.apnsFarAway())
-	}
-	all = append(all, l.fcm())
-	var contests []func(context.Context) (*contest, error)
-	for _, r := range all {
-		contests = append(contests, func(ctx context.Context) (*contest, error) { return l.contest(ctx, r) })
-	}
-	return contests
-}
-
 func (l *lab) apnsAtOnce() rivals {
 	r := rivals{title: "APNs, answers at once", connections: 2, streams: 500, against: []string{"floor", "apns2"}}
 	r.of = []rival{{contender: "floor", name: "floor"}, {contender: "pipelined", name: "pushd, pipelined"}}

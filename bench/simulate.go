@@ -125,7 +125,7 @@ func (s *simulators) writeFiles(authority *simulator.Authority, key simulator.Pr
 	if err := os.MkdirAll(g.tenantsDir(), 0o700); err != nil {
 		return err
 	}
-	const tenant = `tenant: bench
+	const file = "tenant: " + tenant + `
 apns:
   certificate: bench.pem
   key: bench.key
@@ -138,6 +138,6 @@ fcm:
 		os.WriteFile(g.certificate(), certificate.CertPEM, 0o600),
 		os.WriteFile(g.key(), certificate.KeyPEM, 0o600),
 		os.WriteFile(g.account(), account.JSON, 0o600),
-		os.WriteFile(g.tenantsDir()+"/bench.yaml", []byte(tenant), 0o600),
+		os.WriteFile(g.tenantsDir()+"/bench.yaml", []byte(file), 0o600),
 	)
 }

@@ -1,0 +1,183 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"pushd/loadtest/daemon"
+	"pushd/providers/apns"
+)
+
+// The whole daemon: from a backlog in Kafka to accepted pushes, with one tenant and the configuration as it is by default.
+// Daemon, broker and simulators are three processes; only the daemon's CPU time counts.
+
+const (
+	// daemonTimes is by how much longer a daemon runs than a sender does: it has more to warm.
+	daemonTimes = 2
+	// eventsFor is how many events a second of a measurement needs at most; a daemon that is faster is measured for shorter.
+	eventsFor = 150_000
+	// looksEvery is how often it is looked whether a daemon is warm, or at its end.
+	looksEvery = 10 * time.Millisecond
+	// firstWithin is how long a daemon may take until its first push is accepted.
+	firstWithin = 30 * time.Second
+)
+
+// daemons makes a contest of daemons with the one sender and with the other.
+func (l *lab) daemons(ctx context.Context, title, suffix string, fill func(ctx context.Context, events int) (*backlog, error)) (*contest, error) {
+	at, err := l.site(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	warmUp, measure := daemonTimes*l.WarmUp, daemonTimes*l.Measure
+	events := int(eventsFor * (warmUp + measure).Seconds())
+	l.say("%s: publishing %d events", title, events)
+	b, err := fill(ctx, events)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", title, err)
+	}
+	c := &contest{
+		title:   title,
+		about:   fmt.Sprintf("A backlog of %d wakes in %d partitions, one tenant, the configuration as it is by default.", events, partitions),
+		against: []string{"daemon_library" + suffix},
+		close:   b.stop,
+	}
+	for _, sender := range []string{apns.Pipelined, apns.Library} {
+		d := &daemonRun{pushd: l.Pushd, sender: sender, at: at, backlog: b, dir: l.dir, warmUp: warmUp, measure: measure}
+		c.entries = append(c.entries, entry{key: "daemon_" + sender + suffix, name: "pushd run, " + sender, run: d.run})
+	}
+	return c, nil
+}
+
+// daemonRun measures a daemon with a backlog before it.
+type daemonRun struct {
+	pushd, sender   string
+	at              *site
+	backlog         *backlog
+	dir             string
+	warmUp, measure time.Duration
+}
+
+// flags are those that connect the daemon with what is around it; group is another one for each daemon.
+func (r *daemonRun) flags(dir, group string) ([]string, error) {
+	g := &r.at.ground
+	host, port, err := g.apnsAddress()
+	return []string{
+		"--admin.listen=127.0.0.1:0", "--kafka.brokers=" + r.backlog.broker, "--kafka.group=" + group,
+		"--kafka.topic=" + r.backlog.topics.Events, "--kafka.feedback_topic=" + r.backlog.topics.Feedback, "--kafka.dead_topic=" + r.backlog.topics.Dead,
+		"--tenants.dir=" + g.tenantsDir(), "--store.dir=" + filepath.Join(dir, "ledger"),
+		"--providers.apns.sender=" + r.sender, "--providers.apns.host=" + host, fmt.Sprint("--providers.apns.port=", port), "--providers.apns.root_ca=" + g.caFile(),
+		"--providers.fcm.endpoint=" + g.FCM, "--providers.fcm.root_ca=" + g.caFile(),
+	}, err
+}
+
+func (r *daemonRun) run(ctx context.Context) (s sample, err error) {
+	dir, err := os.MkdirTemp(r.dir, "daemon-")
+	if err != nil {
+		return sample{}, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	flags, err := r.flags(dir, filepath.Base(dir))
+	if err != nil {
+		return sample{}, err
+	}
+	before, err := r.at.accepted(ctx)
+	if err != nil {
+		return sample{}, err
+	}
+	d, err := daemon.Start(r.pushd, flags, io.Discard)
+	if err != nil {
+		return sample{}, err
+	}
+	defer func() { err = errors.Join(err, d.Stop()) }()
+	begin, err := r.await(ctx, d, before, 1, firstWithin)
+	if err == nil {
+		begin, err = r.await(ctx, d, before, r.backlog.events, r.warmUp)
+	}
+	if err != nil {
+		return sample{}, err
+	}
+	end, err := r.await(ctx, d, before, r.backlog.events, r.measure)
+	if err != nil {
+		return sample{}, err
+	}
+	if end.Pushes == begin.Pushes {
+		return sample{}, fmt.Errorf("a daemon with the %s sender pushed nothing more after it was warm, with %d of %d events pushed", r.sender, end.Pushes, r.backlog.events)
+	}
+	return sample{
+		Pushes: end.Pushes - begin.Pushes, Took: end.Took - begin.Took, CPU: end.CPU - begin.CPU,
+		Simulator: end.Simulator - begin.Simulator, RSS: end.RSS,
+	}, nil
+}
+
+// await waits until so many more pushes are accepted than before, or the time is over, and says what was used so far.
+func (r *daemonRun) await(ctx context.Context, d *daemon.Daemon, before int64, pushes int, within time.Duration) (sample, error) {
+	ticker := time.NewTicker(looksEvery)
+	defer ticker.Stop()
+	for began := time.Now(); ; {
+		select {
+		case <-ctx.Done():
+			return sample{}, ctx.Err()
+		case <-d.Ended:
+			return sample{}, d.Fell()
+		case <-ticker.C:
+		}
+		s, err := r.soFar(ctx, d, before)
+		if err != nil {
+			return sample{}, err
+		}
+		if s.Pushes >= int64(pushes) || time.Since(began) >= within {
+			return s, nil
+		}
+	}
+}
+
+// soFar is what was pushed and used since the beginning; Took is the time on the clock of this process.
+func (r *daemonRun) soFar(ctx context.Context, d *daemon.Daemon, before int64) (s sample, err error) {
+	accepted, err := r.at.accepted(ctx)
+	if err != nil {
+		return sample{}, err
+	}
+	s.Pushes, s.Took = accepted-before, time.Since(processStart)
+	if s.CPU, err = cpuOf(d.Proc); err != nil {
+		return sample{}, err
+	}
+	if s.Simulator, err = r.at.process.cpu(); err != nil {
+		return sample{}, err
+	}
+	status, err := d.Proc.NewStatus()
+	if err != nil {
+		return sample{}, fmt.Errorf("memory of pushd: %w", err)
+	}
+	s.RSS = int64(status.VmHWM)
+	return s, nil
+}
+
+// processStart is where the clock of the samples begins.
+var processStart = time.Now()
+
+// accepted is how many pushes the simulators have accepted.
+func (s *site) accepted(ctx context.Context) (int64, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.ground.Accounts+"/apns?summary", nil)
+	if err != nil {
+		return 0, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, fmt.Errorf("ask the simulator for its account: %w", err)
+	}
+	defer response.Body.Close()
+	var account struct {
+		Accepted int64 `json:"accepted"`
+	}
+	if err := json.NewDecoder(response.Body).Decode(&account); err != nil {
+		return 0, fmt.Errorf("the simulator's account: %w", err)
+	}
+	return account.Accepted, nil
+}

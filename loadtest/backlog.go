@@ -96,7 +96,9 @@ func (r *run) catchUp(ctx context.Context) (res *Backlog, err error) {
 	r.progress.stage("publishing the backlog")
 	var filling profiled
 	filling.begin()
-	as(thePublisher, func() { err = r.publisher.fill(ctx) })
+	as(thePublisher, func() {
+		err = r.publisher.fill(ctx, func(events int64) { r.progress.say("%d events published", events) })
+	})
 	parts, ending := filling.end()
 	if err := errors.Join(err, ending); err != nil {
 		return nil, err

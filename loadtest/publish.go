@@ -21,6 +21,8 @@ const (
 	maxUnacknowledged = 200_000
 	// fillBatch is how many messages of a backlog are handed over at a time.
 	fillBatch = 1000
+	// tellFilled is after how many events of a backlog it is told how far it is.
+	tellFilled = 500_000
 )
 
 // errBrokerBehind ends a run whose broker does not take the events as fast as they are published.
@@ -128,12 +130,14 @@ func (p *publisher) promise(messages []kafka.Message, e planned, due, at time.Ti
 	return messages
 }
 
-// fill publishes the whole plan as fast as the broker takes it, and returns when all of it is acknowledged.
-func (p *publisher) fill(ctx context.Context) error {
+// fill publishes the whole plan as fast as the broker takes it, and returns when all of it is acknowledged. Now and then it tells
+// how many events it has come to.
+func (p *publisher) fill(ctx context.Context, tell func(events int64)) error {
 	p.start = time.Now()
 	defer p.writer.Transport.(*kafka.Transport).CloseIdleConnections()
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
+	told := int64(0)
 	for !p.plan.over() {
 		if p.unacknowledged() > maxUnacknowledged/4 { // enough to keep the broker busy
 			select {
@@ -142,6 +146,10 @@ func (p *publisher) fill(ctx context.Context) error {
 			case <-ticker.C:
 			}
 			continue
+		}
+		if n := p.events.Load(); n >= told+tellFilled {
+			told = n
+			tell(n)
 		}
 		var messages []kafka.Message
 		now := time.Now()

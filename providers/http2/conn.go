@@ -58,7 +58,7 @@ type conn struct {
 	stuck         int    // streams whose bodies are not all sent
 	received      int    // bytes of answers that the server was not told of
 	control       []byte // frames that go before all others
-	tableSize     *uint32
+	heads         *heads
 	authorization string // of all its requests
 	heard         time.Duration
 	pinged        time.Duration // when the PING was sent that has no answer; 0 where there is none
@@ -66,7 +66,6 @@ type conn struct {
 
 	// the writer's
 	out      []byte
-	heads    *heads
 	bearer   []byte // the encoded authorization field
 	bearerOf string
 

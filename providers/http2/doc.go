@@ -13,8 +13,9 @@
 //	goroutine      owns                                             ends when                waited for by
 //	conn.read      what comes over a connection                     the connection ends      Close
 //	conn.write     what goes over it; closing it                    the connection ends      Close
-//	Client.dial    the one connection of its group being made       it is made, or fails     Close
+//	Client.connect the one connection of its group being made       it is made, or fails     Close
 //	Client.sweep   deadlines, PINGs and the number of connections   it is through            Close
+//	group.notMade  a line for the log: why there is no connection   it is written            Close
 //
 // One lock, Client.mu, guards queues, connections and streams. It is taken for a batch, never for a request, and nothing is
 // written, waited for or told to a caller while it is held.

@@ -121,7 +121,7 @@ func (c *Client) connect(g *group) {
 	case err != nil:
 		g.notMade(connection.DialFailure(err), &out)
 	case c.closed:
-		socket.Close()
+		defer socket.Close() // without the lock: it says goodbye
 		g.notMade(&connection.Failure{Kind: connection.Closed, Unprocessed: true, Err: errClosed}, &out)
 	default:
 		g.fresh = newConn(g, socket)

@@ -10,7 +10,7 @@ import (
 const maxHeads = 64
 
 // heads encodes heads for one connection and keeps the encodings. They are made of indexes into the dynamic table, so
-// each is good until something is put into the table after it. Only the connection's writer uses it.
+// each is good until something is put into the table after it. Client.mu guards it.
 type heads struct {
 	encoder *hpack.Encoder
 	block   bytes.Buffer

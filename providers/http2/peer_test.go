@@ -15,8 +15,8 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// peer is the server's end of a connection. It notes all frames of the client. It sends what a test makes it send; where it
-// obliges, also its SETTINGS, the answers to PINGs, and 200 to each request.
+// peer is the server's end of a connection. It notes all frames of the client. It sends what a test makes it send, and the
+// answers to PINGs unless it is mute; where it obliges, also its SETTINGS, and 200 to each request.
 type peer struct {
 	t    *testing.T
 	conn net.Conn
@@ -30,9 +30,11 @@ type peer struct {
 	block    bytes.Buffer
 	obliges  bool
 	greeted  bool
+	mute     bool
 	deaf     bool     // reads nothing
 	hears    chan any // closed when it reads again
 	frames   []frame  // that no test has looked at yet
+	pings    []frame  // that have no answer
 	streams  []uint32 // requests that came whole and have no answer
 	ended    bool     // the client closed the connection
 	decoder  *hpack.Decoder
@@ -161,8 +163,9 @@ func (p *peer) note(f frame) {
 			p.streams = append(p.streams, f.StreamID)
 		}
 	case http2.FramePing:
-		if p.obliges && !f.Flags.Has(http2.FlagPingAck) {
-			p.framer.WritePing(true, [8]byte(f.payload))
+		if !f.Flags.Has(http2.FlagPingAck) {
+			p.pings = append(p.pings, f)
+			p.answerPings()
 		}
 	}
 	p.frames = append(p.frames, f)
@@ -180,6 +183,22 @@ func (p *peer) answerAll() {
 	p.streams = p.streams[:0]
 }
 
+// answerPings answers PINGs, after SETTINGS; mu is held.
+func (p *peer) answerPings() {
+	if !p.greeted || p.mute {
+		return
+	}
+	for _, f := range p.pings {
+		p.framer.WritePing(true, [8]byte(f.payload))
+	}
+	p.pings = nil
+}
+
+// hush makes the peer answer PINGs no more, or again.
+func (p *peer) hush(mute bool) {
+	p.say(func(*http2.Framer) { p.mute = mute; p.answerPings() })
+}
+
 // oblige makes the peer a server that does its work.
 func (p *peer) oblige() {
 	p.mu.Lock()
@@ -189,6 +208,7 @@ func (p *peer) oblige() {
 		p.greeted = true
 		p.framer.WriteSettings()
 	}
+	p.answerPings()
 	p.answerAll()
 	p.more.Signal()
 }
@@ -209,8 +229,11 @@ func (p *peer) raw(kind http2.FrameType, flags http2.Flags, id uint32, payload s
 
 // greet sends SETTINGS: pairs of a setting and its value.
 func (p *peer) greet(settings ...http2.Setting) {
-	p.greeted = true
-	p.say(func(f *http2.Framer) { f.WriteSettings(settings...) })
+	p.say(func(f *http2.Framer) {
+		f.WriteSettings(settings...)
+		p.greeted = true
+		p.answerPings()
+	})
 }
 
 // header sends HEADERS with these fields, names and values by turns.
@@ -275,7 +298,7 @@ func (p *peer) expect(kind http2.FrameType) frame {
 	frames := p.take()
 	i := slices.IndexFunc(frames, func(f frame) bool { return f.Type == kind })
 	if i < 0 {
-		p.t.Fatalf("no %v, but %v", kind, frames)
+		p.t.Fatalf("no %v, but %v", kind, frames[max(0, len(frames)-10):])
 	}
 	return frames[i]
 }

@@ -182,7 +182,7 @@ func (k *conn) handleSettings(f *http2.SettingsFrame, out *outbox) error {
 		case http2.SettingInitialWindowSize:
 			return k.setInitialWindow(int64(s.Val))
 		case http2.SettingHeaderTableSize:
-			k.tableSize = &s.Val
+			k.heads.resize(s.Val)
 		case http2.SettingEnablePush:
 			if s.Val != 0 {
 				return protocolError{http2.ErrCodeProtocol, "a server that wants to be pushed to"}

@@ -31,7 +31,7 @@ func (h *header) take(f hpack.HeaderField) {
 	switch f.Name {
 	case ":status":
 		status, err := strconv.Atoi(f.Value)
-		if h.malformed = h.malformed || h.status != 0 || err != nil || len(f.Value) != 3; !h.malformed {
+		if h.malformed = h.malformed || h.status != 0 || err != nil || len(f.Value) != 3 || status < 100; !h.malformed {
 			h.status = status
 		}
 	case "retry-after":
@@ -66,10 +66,11 @@ func (k *conn) handleContinuation(payload []byte, flags http2.Flags, id uint32, 
 	if k.continuing == 0 {
 		return protocolError{http2.ErrCodeProtocol, "CONTINUATION without HEADERS"}
 	}
-	if k.block = append(k.block, payload...); len(k.block) > maxBlock || len(payload) == 0 {
+	last := flags.Has(http2.FlagContinuationEndHeaders)
+	if k.block = append(k.block, payload...); len(k.block) > maxBlock || len(payload) == 0 && !last {
 		return protocolError{http2.ErrCodeEnhanceYourCalm, "a header block without end"}
 	}
-	if !flags.Has(http2.FlagContinuationEndHeaders) {
+	if !last {
 		return nil
 	}
 	block := k.block

@@ -272,3 +272,9 @@ func (s *stage) broke(p *peer, code http2.ErrCode) {
 		s.t.Error("the connection is not closed")
 	}
 }
+
+// within lets some time pass, and the sweep after it.
+func (s *stage) within(d time.Duration) {
+	time.Sleep(d + 2*longTick)
+	synctest.Wait()
+}

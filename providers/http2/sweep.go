@@ -2,6 +2,7 @@ package http2
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -56,11 +57,11 @@ func (c *Client) sweep() {
 	now := c.now()
 	busy, any := false, false
 	for _, g := range c.groups() {
-		g.giveUp(now, &out)
 		for _, k := range g.all() {
 			k.inspect(now, &out)
 			busy = busy || k.table.n > 0 || k.pinged != 0
 		}
+		g.giveUp(now, &out)
 		g.settle(now, &out)
 		busy = busy || g.waiting.n > 0 || g.making
 		any = any || len(g.open)+len(g.drained) > 0
@@ -85,19 +86,30 @@ func (c *Client) sweep() {
 }
 
 // giveUp fails what waited too long for a connection, and gives up connections that let nothing be sent all the while.
-// What was handed in first is in front.
+// What is sent again is in front, in any order; behind it, what was handed in first comes first.
 func (g *group) giveUp(now time.Duration, out *outbox) {
-	timeout := g.client.options.RequestTimeout
-	if g.waiting.n > 0 && now-g.waiting.front().since >= timeout {
-		for _, k := range g.all() {
-			if k.state == open && k.table.n == 0 && k.free() == 0 {
-				k.drain(out)
-			}
-		}
-	}
-	for g.waiting.n > 0 && now-g.waiting.front().since >= timeout {
+	late := func(j *job) bool { return now-j.since >= g.client.options.RequestTimeout }
+	gaveUp := false
+	var again []job
+	for g.waiting.n > 0 && (late(g.waiting.front()) || g.waiting.front().tries > 0) {
 		j := g.waiting.pop()
+		if !late(&j) {
+			again = append(again, j)
+			continue
+		}
+		gaveUp = true
 		out.fail(&j, &connection.Failure{Kind: connection.Timeout, Unprocessed: true, Err: errLate})
+	}
+	for _, j := range slices.Backward(again) {
+		g.waiting.pushFront(j)
+	}
+	if !gaveUp {
+		return
+	}
+	for _, k := range g.all() {
+		if k.state == open && k.table.n == 0 && k.free() == 0 {
+			k.drain(out)
+		}
 	}
 }
 
@@ -105,8 +117,10 @@ func (g *group) giveUp(now time.Duration, out *outbox) {
 func (k *conn) inspect(now time.Duration, out *outbox) {
 	o := &k.client.options
 	switch {
-	case k.state == making && now-k.since >= o.SettingsWithin:
-		k.end(&connection.Failure{Kind: connection.Lost, Unprocessed: true, Err: errNoSettings}, out)
+	case k.state == making:
+		if now-k.since >= o.SettingsWithin {
+			k.end(&connection.Failure{Kind: connection.Lost, Err: errNoSettings}, out)
+		}
 		return
 	case k.state == ended:
 		return
@@ -130,7 +144,7 @@ func (k *conn) inspect(now time.Duration, out *outbox) {
 	if k.table.n > 0 {
 		quiet = min(quiet, o.PingTimeout)
 	}
-	if k.pinged == 0 && k.state != making && now-k.heard >= quiet {
+	if k.pinged == 0 && now-k.heard >= quiet {
 		k.ping(now)
 	}
 	if k.table.n == 0 {

@@ -33,7 +33,6 @@ func (k *conn) write() {
 			_, more = k.gather(begun)
 		}
 		if len(k.out) > 0 {
-			k.socket.SetWriteDeadline(time.Now().Add(writeTimeout))
 			if _, err := k.socket.Write(k.out); err != nil {
 				k.broken(err)
 				k.hangUp(false)
@@ -66,17 +65,23 @@ func (k *conn) gather(before int) (begun int, more bool) {
 	if k.state == ended {
 		return before, false
 	}
-	if k.tableSize != nil {
-		k.heads.resize(*k.tableSize)
-		k.tableSize = nil
+	begun = k.encode(before)
+	if len(k.out) > 0 && k.state != ended {
+		// With the lock held: otherwise it could undo the deadline of a connection that ends.
+		k.socket.SetWriteDeadline(time.Now().Add(writeTimeout))
 	}
+	return begun, true
+}
+
+// encode is gather for a connection that goes on.
+func (k *conn) encode(before int) (begun int) {
 	if k.stuck > 0 && k.window > 0 {
 		k.unstick()
 	}
-	if k.state != open || c.options.Authorization != nil && !k.authorize() {
-		return before, true
+	if k.state != open || k.client.options.Authorization != nil && !k.authorize() {
+		return before
 	}
-	now := c.now()
+	now := k.client.now()
 	for begun = before; begun < mostAtOnce && k.free() > 0 && k.group.waiting.n > 0; begun++ {
 		if k.table.next >= lastID {
 			k.retire()
@@ -84,7 +89,10 @@ func (k *conn) gather(before int) (begun int, more bool) {
 		}
 		k.begin(k.group.waiting.pop(), now)
 	}
-	return begun, true
+	if k.free() == 0 {
+		k.group.rouse() // others, where something is left
+	}
+	return begun
 }
 
 // authorize sees to it that the connection's requests all have the authorization it began with, which is the current one.

@@ -192,7 +192,7 @@ func TestAnAnswerBeforeTheBody(t *testing.T) {
 		if a := s.answered(0); a.Status != http.StatusRequestEntityTooLarge {
 			t.Errorf("%+v", a)
 		}
-		if f := p.expect(http2.FrameRSTStream); f.StreamID != 1 || http2.ErrCode(f.number(0)) != http2.ErrCodeNo {
+		if f := p.expect(http2.FrameRSTStream); f.StreamID != 1 || http2.ErrCode(f.number(0)) != http2.ErrCodeCancel {
 			t.Errorf("stream %d is reset with %v", f.StreamID, http2.ErrCode(f.number(0)))
 		}
 		p.window(1, 1000)

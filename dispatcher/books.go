@@ -77,6 +77,9 @@ func (c *core) enter(w *wake, s state) {
 // hold adds an event to a wake.
 func (c *core) hold(w *wake, t taken) {
 	c.holders.add(w)
+	if w.taken == nil {
+		w.taken = w.one[:0]
+	}
 	w.taken = append(w.taken, t)
 	c.books.open[w.state]++
 }

@@ -30,6 +30,7 @@ type gate struct {
 	line   line
 	timed  []*lane // lanes that wait for a time; few
 	halted bool
+	pushes []providers.Push // of the turn; memory for the next one
 
 	inFlight atomic.Int64 // over all lanes
 	waiting  atomic.Int64 // places in the lanes' queues

@@ -102,15 +102,19 @@ func (c *core) wake(e *event.Event, r *queue.Record, d store.Device, t taken, no
 		return
 	}
 	c.run.note(false)
-	content := newContent(e, to, r.Time)
 	w := c.wakes[d]
 	if w == nil {
-		w = &wake{shard: c.shard, device: d, tenant: e.Tenant, name: e.Device, content: content, since: now, heapAt: -1, state: queued}
+		w = &wake{
+			shard: c.shard, device: d, tenant: e.Tenant, name: e.Device, since: now, heapAt: -1, state: queued,
+			first: contentOf(e, to, r.Time),
+		}
+		w.content = &w.first
 		c.wakes[d] = w
 		c.hold(w, t)
 		c.begin(w, now)
 	} else {
-		c.mergeInto(w, content, t, now)
+		newer := contentOf(e, to, r.Time)
+		c.mergeInto(w, &newer, t, now)
 	}
 	if _, crowds := c.crowds[w.content.lane]; crowds {
 		c.makeWay(w, now)

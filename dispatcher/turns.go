@@ -155,11 +155,13 @@ func (g *gate) turn(class, room int, now time.Time) {
 		return
 	}
 	before := l.waiting()
-	pushes, own := l.begin(room, now, g.expires)
+	pushes, own := l.begin(g.pushes[:0], room, now, g.expires)
 	g.count(l, l.waiting()-before)
 	g.answerSelf(l, own)
 	g.send(l, pushes, now)
 	g.line.use(l, len(pushes))
+	clear(pushes)
+	g.pushes = pushes
 	if !l.spent && l.queues[class].len() > 0 && !g.breaker.is(open) {
 		return
 	}

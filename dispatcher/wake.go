@@ -36,6 +36,8 @@ type wake struct {
 	state   state
 	content *content // newest merged; what offer was last set to
 	taken   []taken  // events merged into content whose offsets are not done
+	one     [1]taken // where taken begins: mostly it is one
+	first   content  // what content begins with
 	parked  int      // events merged into content whose offsets are done: the ledger has the wake
 
 	// offer is the hand-over to the lane and the only field that two goroutines touch. The shard sets it when the wake
@@ -92,8 +94,8 @@ type content struct {
 	traceparent string
 }
 
-func newContent(e *event.Event, to *lane, recordTime time.Time) *content {
-	return &content{
+func contentOf(e *event.Event, to *lane, recordTime time.Time) content {
+	return content{
 		lane: to, token: e.Token, pushMagic: e.PushMagic, topic: e.Topic, pushType: e.PushType, payload: e.Payload,
 		priority: e.Priority, expires: e.Expires, registered: e.TokenRegisteredAt,
 		newest: e.Time, read: recordTime, id: e.ID, traceparent: e.Traceparent,

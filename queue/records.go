@@ -13,6 +13,7 @@ import (
 // leaves out what is before from, because a broker answers with whole batches, and the markers of transactions.
 func eachRecord(stream *protocol.RecordStream, partition int32, from int64, take func(Record) bool) (next int64, err error) {
 	next = from
+	var data room
 	for _, batch := range stream.Records {
 		_, control := batch.(*protocol.ControlBatch)
 		for {
@@ -23,7 +24,7 @@ func eachRecord(stream *protocol.RecordStream, partition int32, from int64, take
 			if err != nil {
 				return next, err
 			}
-			record, err := recordOf(r, partition)
+			record, err := recordOf(r, partition, &data)
 			if err != nil {
 				return next, err
 			}
@@ -39,13 +40,28 @@ func eachRecord(stream *protocol.RecordStream, partition int32, from int64, take
 	return next, nil
 }
 
-// recordOf copies a record out of kafka-go's buffers: key and value in one piece, and gives the buffers back. Of what is
-// larger than any event the beginning is copied.
-func recordOf(r *protocol.Record, partition int32) (Record, error) {
+// room is memory for the records of one answer, in pieces of several records. A piece lives as long as one of its records:
+// so it is not large, as a dead letter may wait for its broker.
+type room []byte
+
+const pieceOfRoom = 16 << 10
+
+func (r *room) take(n int) []byte {
+	if n > len(*r) {
+		*r = make([]byte, max(n, pieceOfRoom))
+	}
+	taken := (*r)[:n:n]
+	*r = (*r)[n:]
+	return taken
+}
+
+// recordOf copies a record out of kafka-go's buffers and gives those back. Of what is larger than any event the beginning is
+// copied.
+func recordOf(r *protocol.Record, partition int32, to *room) (Record, error) {
 	record := Record{Partition: partition, Offset: r.Offset, Time: r.Time}
 	key, value := min(size(r.Key), event.MaxKeptKey), min(size(r.Value), event.MaxValue)
 	record.Cut.Key, record.Cut.Value = beyond(r.Key, key), beyond(r.Value, value)
-	data := make([]byte, key+value)
+	data := to.take(key + value)
 	var err error
 	if record.Key, err = copyOut(r.Key, data[:key:key]); err != nil {
 		return Record{}, err

@@ -24,7 +24,8 @@ func (u *uptime) start(now time.Time) time.Time {
 	if t := u.started.Load(); t != nil {
 		return *t
 	}
-	u.started.CompareAndSwap(nil, &now)
+	first := now // of the parameter's address each call would make an object
+	u.started.CompareAndSwap(nil, &first)
 	return *u.started.Load()
 }
 

@@ -60,6 +60,7 @@ func serve(told context.Context, cfg *Config, again reloading, log *slog.Logger,
 	b := thisBuild()
 	log.Info("starting", "version", b.Version, "commit", b.Commit, "go", b.Go)
 	limitProcess(cfg, log)
+	go tuneCollector(ctx)
 
 	reg := newRegistry(b)
 	ready := newReadiness()

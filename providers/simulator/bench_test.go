@@ -150,6 +150,7 @@ func BenchmarkAPNs(b *testing.B) {
 		config APNsConfig
 	}{
 		{"accept", APNsConfig{}},
+		{"count", APNsConfig{Account: NewCounter()}},
 		{"answer", APNsConfig{Answer: func(Request) Answer { return Answer{} }}},
 		{"latency=1ms", APNsConfig{Latency: time.Millisecond}},
 		{"unregistered", APNsConfig{Answer: func(Request) Answer { return Answer{Reason: "Unregistered", Timestamp: time.Now()} }}},
@@ -172,7 +173,7 @@ func BenchmarkAPNs(b *testing.B) {
 }
 
 func BenchmarkFCM(b *testing.B) {
-	srv, err := StartFCM(FCMConfig{Authority: authority(), MaxStreams: 1000})
+	srv, err := StartFCM(FCMConfig{Authority: authority(), MaxStreams: 1000, Account: NewCounter()})
 	if err != nil {
 		b.Fatal(err)
 	}

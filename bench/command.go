@@ -14,6 +14,7 @@ import (
 type command struct {
 	Quick   bool          `help:"The short form, in less than a minute: floor, senders, and the daemon with the embedded broker."`
 	JSON    bool          `name:"json" help:"Print one JSON object instead of tables: for each that was measured its pushes_per_second and cpu_us_per_push."`
+	Only    []string      `help:"Measure these parts only: ${enum}." enum:"apns,apns-50ms,fcm,daemon,daemon-kafka" placeholder:"PART,..."`
 	Rounds  int           `help:"How often each is measured, in turns; 0: 5, or 3 with --quick." default:"0" placeholder:"N"`
 	WarmUp  time.Duration `name:"warm-up" help:"How long each runs before it is measured; 0s: 1s, or 300ms with --quick." default:"0s"`
 	Measure time.Duration `help:"How long it is measured then; 0s: 3s, or 800ms with --quick." default:"0s"`

@@ -39,6 +39,7 @@ var contenders = map[string]contender{
 	"pipelined":     apnsSender(apns.Pipelined),
 	"library":       apnsSender(apns.Library),
 	"apns2":         apns2Loop,
+	"nanopush":      nanopushCalls,
 	"fcm_pipelined": fcmSender(fcm.Pipelined),
 	"fcm_library":   fcmSender(fcm.Library),
 	"fcm_sdk":       adminSDK,

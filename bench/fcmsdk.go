@@ -49,12 +49,16 @@ func adminSDK(ctx context.Context, j *job, t *tally) error {
 		return err
 	}
 	ttl := time.Hour
-	return eachWorker(ctx, j, t, func(_ int, n uint64) error {
+	send := func(_ int, n uint64) error {
 		_, err := sender.Send(ctx, &messaging.Message{
 			Token:   fcmToken(n),
 			Data:    map[string]string{"t": "checkin"},
 			Android: &messaging.AndroidConfig{Priority: "normal", TTL: &ttl, DirectBootOK: true},
 		})
 		return err
-	})
+	}
+	if err := send(0, 1<<59); err != nil { // opens the connection: else each of the first messages would open one
+		return unlessEnded(ctx, err)
+	}
+	return eachWorker(ctx, j, t, send)
 }

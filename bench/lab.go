@@ -57,27 +57,43 @@ func (l *lab) site(ctx context.Context, latency time.Duration) (*site, error) {
 	return s, process.hear(&s.ground)
 }
 
-// contests are those that are asked for, each as what prepares it when its turn comes.
-func (l *lab) contests() []func(context.Context) (*contest, error) {
-	var all []func(context.Context) (*contest, error)
-	rivals := []rivals{l.apnsAtOnce(), l.fcm()}
-	if !l.Quick {
-		rivals = slices.Insert(rivals, 1, l.apnsFarAway())
+// part is what --only names: a contest, as what prepares it when its turn comes.
+type part struct {
+	name    string
+	prepare func(context.Context) (*contest, error)
+}
+
+// parts are those that are asked for, in the order in which they are measured.
+func (l *lab) parts() []part {
+	var all []part
+	for _, r := range []rivals{l.apnsAtOnce(), l.apnsFarAway(), l.fcm()} {
+		all = append(all, part{r.name, func(ctx context.Context) (*contest, error) { return l.contest(ctx, r) }})
 	}
-	for _, r := range rivals {
-		all = append(all, func(ctx context.Context) (*contest, error) { return l.contest(ctx, r) })
-	}
-	all = append(all, func(ctx context.Context) (*contest, error) {
+	all = append(all, part{"daemon", func(ctx context.Context) (*contest, error) {
 		return l.daemons(ctx, "The daemon, embedded broker", "", embeddedBacklog)
-	})
-	if l.Kafka != "" && !l.Quick {
-		all = append(all, func(ctx context.Context) (*contest, error) {
+	}})
+	if l.Kafka != "" {
+		all = append(all, part{"daemon-kafka", func(ctx context.Context) (*contest, error) {
 			return l.daemons(ctx, "The daemon, Apache Kafka", "_kafka", func(ctx context.Context, events int) (*backlog, error) {
 				return kafkaBacklog(ctx, l.Kafka, events)
 			})
-		})
+		}})
 	}
-	return all
+	return slices.DeleteFunc(all, func(p part) bool { return !l.wanted(p.name) })
+}
+
+// quickParts are those of --quick.
+var quickParts = []string{"apns", "fcm", "daemon"}
+
+// wanted says whether a part is asked for.
+func (c *command) wanted(name string) bool {
+	switch {
+	case len(c.Only) > 0:
+		return slices.Contains(c.Only, name)
+	case c.Quick:
+		return slices.Contains(quickParts, name)
+	}
+	return true
 }
 
 // measureAll holds the contests that are asked for.
@@ -90,8 +106,8 @@ func (l *lab) measureAll(ctx context.Context) (*result, error) {
 		}
 	}
 	res := &result{Date: time.Now()}
-	for _, prepare := range l.contests() {
-		contest, err := prepare(ctx)
+	for _, p := range l.parts() {
+		contest, err := p.prepare(ctx)
 		if err != nil {
 			return nil, err
 		}

@@ -25,7 +25,7 @@ type figures struct {
 	CPUMin             float64  `json:"cpu_us_per_push_min"`
 	CPUMax             float64  `json:"cpu_us_per_push_max"`
 	SimulatorCPU       *float64 `json:"simulator_cpu_us_per_push,omitempty"`
-	RSS                float64  `json:"rss_mb"`
+	RSS                float64  `json:"rss_mb,omitempty"`
 }
 
 // json prints one object with a key for each row.
@@ -101,7 +101,11 @@ func (o *outcome) cells(r *row) []string {
 	cells = append(cells, o.ratios(rate.Median, sample.rate)...)
 	cells = append(cells, fmt.Sprintf("%.2f", cpu.Median), fmt.Sprintf("%.2f..%.2f", cpu.Min, cpu.Max))
 	cells = append(cells, o.ratios(cpu.Median, sample.cpuMicros)...)
-	return append(cells, fmt.Sprintf("%.2f", sim.Median), fmt.Sprintf("%.0f", r.of(sample.megabytes).Median))
+	memory := "-" // where it was not measured
+	if mb := r.of(sample.megabytes).Median; mb > 0 {
+		memory = fmt.Sprintf("%.0f", mb)
+	}
+	return append(cells, fmt.Sprintf("%.2f", sim.Median), memory)
 }
 
 // ratios are a median over that of each row that others are compared with.

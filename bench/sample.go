@@ -13,7 +13,7 @@ type sample struct {
 	Took      time.Duration
 	CPU       time.Duration // of the process that pushes
 	Simulator time.Duration // CPU of the simulators meanwhile
-	RSS       int64         // bytes, the most that the process had
+	RSS       int64         // bytes, the most that the process had; 0 where that was not measured
 }
 
 func (s sample) rate() float64      { return float64(s.Pushes) / s.Took.Seconds() }

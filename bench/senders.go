@@ -3,6 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"os/exec"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -11,6 +14,7 @@ import (
 
 // rivals are those that take part in such a contest, and what they may use.
 type rivals struct {
+	name        string // for --only
 	title       string
 	latency     time.Duration
 	connections int
@@ -18,6 +22,7 @@ type rivals struct {
 	against     []string
 	suffix      string // of their keys, where the same rivals meet more than once
 	of          []rival
+	h2load      []int // numbers of threads with which h2load takes part
 }
 
 // rival is one of them.
@@ -30,19 +35,22 @@ type rival struct {
 }
 
 func (l *lab) apnsAtOnce() rivals {
-	r := rivals{title: "APNs, answers at once", connections: 2, streams: 500, against: []string{"floor", "apns2"}}
+	r := rivals{name: "apns", title: "APNs, answers at once", connections: 2, streams: 500, against: []string{"floor", "apns2"}}
 	r.of = []rival{{contender: "floor", name: "floor"}, {contender: "pipelined", name: "pushd, pipelined"}}
-	if !l.Quick {
-		r.of = append(r.of, rival{contender: "library", name: "pushd, library"})
+	loop := rival{contender: "apns2", name: "apns2 loop", workers: []int{500, 50, 150, 1000}}
+	if l.Quick {
+		r.of = append(r.of, loop)
+		return r
 	}
-	r.of = append(r.of, rival{contender: "apns2", name: "apns2 loop", workers: []int{500, 50, 150, 1000}})
+	r.of = append(r.of, rival{contender: "library", name: "pushd, library"}, loop, rival{contender: "nanopush", name: "nanopush", workers: []int{500, 50, 150}})
+	r.h2load = []int{1, 2}
 	return r
 }
 
 // apnsFarAway has as many pushes under way as it takes to keep the connections busy in spite of the latency.
 func (l *lab) apnsFarAway() rivals {
 	return rivals{
-		title: "APNs, answers after 50 ms", latency: 50 * time.Millisecond, connections: 10, streams: 1000, against: []string{"floor", "apns2"}, suffix: "_50ms",
+		name: "apns-50ms", title: "APNs, answers after 50 ms", latency: 50 * time.Millisecond, connections: 10, streams: 1000, against: []string{"floor", "apns2"}, suffix: "_50ms",
 		of: []rival{
 			{contender: "floor", name: "floor"}, {contender: "pipelined", name: "pushd, pipelined"},
 			{contender: "apns2", name: "apns2 loop", workers: []int{10_000, 2000, 5000}},
@@ -51,7 +59,7 @@ func (l *lab) apnsFarAway() rivals {
 }
 
 func (l *lab) fcm() rivals {
-	r := rivals{title: "FCM, answers at once", connections: 4, streams: 100, against: []string{"fcm_sdk"}}
+	r := rivals{name: "fcm", title: "FCM, answers at once", connections: 4, streams: 100, against: []string{"fcm_sdk"}}
 	r.of = []rival{{contender: "fcm_pipelined", name: "pushd, pipelined"}}
 	if !l.Quick {
 		r.of = append(r.of, rival{contender: "fcm_library", name: "pushd, library"})
@@ -86,7 +94,27 @@ func (l *lab) contest(ctx context.Context, r rivals) (*contest, error) {
 			run: func(ctx context.Context) (sample, error) { return push(ctx, j, at.process) },
 		})
 	}
+	l.addH2load(c, r, at)
 	return c, nil
+}
+
+// addH2load has h2load take part, where it is installed.
+func (l *lab) addH2load(c *contest, r rivals, at *site) {
+	if len(r.h2load) == 0 {
+		return
+	}
+	path, err := exec.LookPath("h2load")
+	if err != nil {
+		c.notes = append(c.notes, "h2load is not installed and so left out; on Debian it is in nghttp2-client.")
+		return
+	}
+	for _, threads := range r.h2load {
+		load := &h2loadRun{
+			path: path, at: at, threads: threads, connections: r.connections, streams: r.streams,
+			requests: int(h2loadRate * l.Measure.Seconds()),
+		}
+		c.entries = append(c.entries, entry{key: fmt.Sprintf("h2load_%d", threads) + r.suffix, name: fmt.Sprintf("h2load, threads: %d", threads), run: load.run})
+	}
 }
 
 // bestWorkers tries each number of goroutines once, and returns the one with most pushes.
@@ -113,5 +141,5 @@ func (l *lab) noteOnWorkers(r rival, best int) string {
 	if l.Quick {
 		return fmt.Sprintf("%s: %d goroutines, without looking for a better number.", r.name, best)
 	}
-	return fmt.Sprintf("%s: %d goroutines, the best of %v.", r.name, best, r.workers)
+	return fmt.Sprintf("%s: %d goroutines, the best of %s.", r.name, best, strings.Trim(fmt.Sprint(slices.Sorted(slices.Values(r.workers))), "[]"))
 }

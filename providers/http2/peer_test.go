@@ -37,7 +37,7 @@ type peer struct {
 	pings    []frame  // that have no answer
 	streams  []uint32 // requests that came whole and have no answer
 	ended    bool     // the client closed the connection
-	decoder  *hpack.Decoder
+	decoder  *inspector
 	undone   frame // a header block that is not whole yet
 	requests int   // that came, all in all
 }
@@ -63,7 +63,7 @@ func (f *frame) field(name string) string {
 }
 
 func newPeer(t *testing.T, conn net.Conn, obliges bool) *peer {
-	p := &peer{t: t, conn: conn, decoder: hpack.NewDecoder(4096, nil), hears: make(chan any)}
+	p := &peer{t: t, conn: conn, decoder: newInspector(), hears: make(chan any)}
 	p.more = sync.NewCond(&p.mu)
 	p.framer = http2.NewFramer(&p.sending, nil)
 	p.framer.AllowIllegalWrites = true
@@ -151,7 +151,7 @@ func (p *peer) note(f frame) {
 		if p.undone.parts++; !f.Flags.Has(http2.FlagHeadersEndHeaders) {
 			return
 		}
-		fields, err := p.decoder.DecodeFull(p.undone.payload)
+		fields, err := p.decoder.decode(p.undone.payload)
 		if err != nil {
 			p.t.Errorf("the header of stream %d: %v", f.StreamID, err)
 		}
@@ -231,6 +231,11 @@ func (p *peer) raw(kind http2.FrameType, flags http2.Flags, id uint32, payload s
 func (p *peer) greet(settings ...http2.Setting) {
 	p.say(func(f *http2.Framer) {
 		f.WriteSettings(settings...)
+		for _, s := range settings {
+			if s.ID == http2.SettingHeaderTableSize {
+				p.decoder.resize(s.Val)
+			}
+		}
 		p.greeted = true
 		p.answerPings()
 	})

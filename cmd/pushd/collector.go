@@ -17,8 +17,8 @@ const (
 	leastPercent = 20
 	// leastHeap is reckoned with at least: below it the percentage would be larger than the runtime's own least heap is made for.
 	leastHeap = 32 << 20
-	// tuneEvery is how often the collector is told.
-	tuneEvery = 10 * time.Second
+	// tuneEvery is how often it is looked at: a heap that grows fast has hardly been collected twice since.
+	tuneEvery = time.Second
 )
 
 // tuneCollector gives the garbage collector its headroom until ctx ends, unless the operator has set GOGC. The limit of the
@@ -29,8 +29,11 @@ func tuneCollector(ctx context.Context) {
 	}
 	ticker := time.NewTicker(tuneEvery)
 	defer ticker.Stop()
-	for {
-		debug.SetGCPercent(collectorPercent(liveHeap()))
+	for set := 0; ; {
+		if percent := collectorPercent(liveHeap()); 8*max(percent-set, set-percent) > set { // each call stops the world for a moment
+			debug.SetGCPercent(percent)
+			set = percent
+		}
 		select {
 		case <-ctx.Done():
 			return

@@ -82,7 +82,12 @@ load: ## the daemon as a process under the load of SCENARIO ("go run ./loadtest 
 	$(GO) run ./loadtest --scenario $(SCENARIO)
 
 .PHONY: bench
-bench: ## run the benchmarks that match BENCH, COUNT times (10 for benchstat)
+bench: ## how fast each part is and against what, as bench/results/<date>.md ("go run ./bench --help"; docs/performance.md)
+	@mkdir -p bench/results
+	$(GO) run ./bench --out bench/results/$$(date -u +%F).md
+
+.PHONY: benchmarks
+benchmarks: ## run the Go benchmarks that match BENCH, COUNT times (10 for benchstat)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) ./...
 
 .PHONY: ci

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"time"
 )
 
@@ -14,7 +16,8 @@ import (
 type command struct {
 	Quick   bool          `help:"The short form, in less than a minute: floor, senders, and the daemon with the embedded broker."`
 	JSON    bool          `name:"json" help:"Print one JSON object instead of tables: for each that was measured its pushes_per_second and cpu_us_per_push."`
-	Only    []string      `help:"Measure these parts only: ${enum}." enum:"apns,apns-50ms,fcm,daemon,daemon-kafka" placeholder:"PART,..."`
+	Only    []string      `help:"Measure these parts only: ${enum}." enum:"apns,apns-50ms,fcm,daemon,daemon-kafka,ledger,decode,queue" placeholder:"PART,..."`
+	Out     string        `help:"Write the tables as a page to this file too, with a description of the machine." placeholder:"FILE.md"`
 	Rounds  int           `help:"How often each is measured, in turns; 0: 5, or 3 with --quick." default:"0" placeholder:"N"`
 	WarmUp  time.Duration `name:"warm-up" help:"How long each runs before it is measured; 0s: 1s, or 300ms with --quick." default:"0s"`
 	Measure time.Duration `help:"How long it is measured then; 0s: 3s, or 800ms with --quick." default:"0s"`
@@ -34,6 +37,11 @@ func (c *command) Validate() error {
 	}{{"warm-up", c.WarmUp}, {"measure", c.Measure}} {
 		if span.is < 0 || span.is > time.Minute {
 			faults = append(faults, fmt.Errorf("--%s: %v is not between 0s and 1m", span.flag, span.is))
+		}
+	}
+	if c.Out != "" {
+		if info, err := os.Stat(filepath.Dir(c.Out)); err != nil || !info.IsDir() {
+			faults = append(faults, fmt.Errorf("--out: there is no directory %s; make it first", filepath.Dir(c.Out)))
 		}
 	}
 	if c.Pushd != "" {
@@ -74,8 +82,25 @@ func (c *command) run(ctx context.Context, stdout, stderr io.Writer) (err error)
 	if err != nil {
 		return err
 	}
+	if c.Out != "" {
+		if err := writePage(c.Out, res); err != nil {
+			return err
+		}
+	}
 	if c.JSON {
 		return res.json(stdout)
 	}
 	return res.text(stdout)
+}
+
+// writePage writes the result's page, all of it or nothing.
+func writePage(path string, res *result) error {
+	var page bytes.Buffer
+	if err := res.markdown(&page); err != nil {
+		return err
+	}
+	if err := os.WriteFile(path, page.Bytes(), 0o644); err != nil {
+		return fmt.Errorf("--out: %w; name a file that can be written", err)
+	}
+	return nil
 }

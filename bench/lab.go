@@ -98,14 +98,17 @@ func (c *command) wanted(name string) bool {
 
 // measureAll holds the contests that are asked for.
 func (l *lab) measureAll(ctx context.Context) (*result, error) {
-	if l.Pushd == "" { // first, so that no compiler runs beside a measurement
+	var err error
+	res := &result{Date: time.Now(), Rounds: l.Rounds, Measure: l.Measure}
+	if res.Machine, err = thisMachine(ctx); err != nil {
+		return nil, err
+	}
+	if l.Pushd == "" && (l.wanted("daemon") || l.wanted("daemon-kafka")) { // first, so that no compiler runs beside a measurement
 		l.say("building pushd")
-		var err error
 		if l.Pushd, err = daemon.Build(ctx, l.dir); err != nil {
 			return nil, err
 		}
 	}
-	res := &result{Date: time.Now()}
 	for _, p := range l.parts() {
 		contest, err := p.prepare(ctx)
 		if err != nil {
@@ -117,5 +120,6 @@ func (l *lab) measureAll(ctx context.Context) (*result, error) {
 		}
 		res.Outcomes = append(res.Outcomes, held)
 	}
-	return res, nil
+	res.Parts, err = l.runGo(ctx)
+	return res, err
 }

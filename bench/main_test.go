@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -17,6 +18,8 @@ func TestAWrongCallStartsNothing(t *testing.T) {
 		{[]string{"--rounds=-1"}, exitUsage, "--rounds: -1 is not between 0 and 100"},
 		{[]string{"--measure=2h"}, exitUsage, "--measure: 2h0m0s is not between 0s and 1m"},
 		{[]string{"--nonsense"}, exitUsage, "--help shows how it is called"},
+		{[]string{"--only=apns,nothing"}, exitUsage, "nothing"},
+		{[]string{"--out=/nowhere/at/all.md"}, exitUsage, "--out: there is no directory /nowhere/at"},
 		{[]string{"--pushd=/nowhere/pushd"}, exitUsage, "--pushd: /nowhere/pushd cannot be run"},
 	} {
 		var stdout, stderr bytes.Buffer
@@ -29,7 +32,14 @@ func TestAWrongCallStartsNothing(t *testing.T) {
 
 func TestTheQuickFormHasWhatItPromises(t *testing.T) {
 	t.Parallel()
-	l := &lab{command: &command{Quick: true}}
+	l := &lab{command: &command{Quick: true, Kafka: "127.0.0.1:9092"}}
+	var parts []string
+	for _, p := range l.parts() {
+		parts = append(parts, p.name)
+	}
+	if got, want := strings.Join(parts, " "), "apns fcm daemon"; got != want {
+		t.Errorf("it has %s, want %s", got, want)
+	}
 	var keys []string
 	for _, r := range []rivals{l.apnsAtOnce(), l.fcm()} {
 		for _, rival := range r.of {
@@ -41,5 +51,25 @@ func TestTheQuickFormHasWhatItPromises(t *testing.T) {
 	}
 	if got, want := strings.Join(keys, " "), "floor pipelined apns2 fcm_pipelined fcm_sdk"; got != want {
 		t.Errorf("it has %s, want %s", got, want)
+	}
+}
+
+func TestOnlyNamesEachPart(t *testing.T) {
+	t.Parallel()
+	l := &lab{command: &command{Kafka: "127.0.0.1:9092"}}
+	names := []string{}
+	for _, p := range l.parts() {
+		names = append(names, p.name)
+	}
+	for _, b := range goBenchmarks {
+		names = append(names, b.name)
+	}
+	field, _ := reflect.TypeFor[command]().FieldByName("Only")
+	if got, want := field.Tag.Get("enum"), strings.Join(names, ","); got != want {
+		t.Errorf("--only takes %s, and there are %s", got, want)
+	}
+	l.Only = []string{"fcm", "queue"}
+	if parts := l.parts(); len(parts) != 1 || parts[0].name != "fcm" || !l.wanted("queue") || l.wanted("ledger") {
+		t.Errorf("--only fcm,queue has %d contests", len(parts))
 	}
 }

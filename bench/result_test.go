@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"os"
 	"testing"
@@ -38,22 +39,29 @@ func measured() *result {
 		return r
 	}
 	return &result{
-		Date: time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC),
+		Date: time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC), Rounds: 3, Measure: time.Second,
+		Machine: machine{CPU: "A CPU, 2100 MHz", Cores: 2, Memory: 24.5, Kernel: "Linux 6.1", Go: "go1.26", Commit: "abc123", Load: 0.07},
 		Outcomes: []*outcome{{
 			Title: "APNs", About: "Answers at once.", Against: []string{"floor", "absent"},
 			Rows:  []row{pushed("floor", "floor", 3000, 1000, 2000), pushed("apns2", "apns2 loop", 500, 400, 250)},
 			Notes: []string{"h2load is not installed."},
 		}},
+		Parts: []*goOutcome{{Name: "ledger", Title: "Ledger", About: "Look-ups.", Rows: []goRow{
+			{Name: "Flush/known=1000000", Unit: "cpu-ns/outcome", Values: []float64{12.25, 11, 14}},
+			{Name: "Flush/known=1000000", Unit: "disk-bytes/outcome", Values: []float64{0, 0, 0}},
+			{Name: "Index", Unit: "ns/op", Values: []float64{1234567, 3.456, 170}},
+		}}},
 	}
 }
 
-func TestTheTableForATerminal(t *testing.T) {
+func TestTheTablesForATerminalAndForAPage(t *testing.T) {
 	t.Parallel()
-	var out bytes.Buffer
-	if err := measured().text(&out); err != nil {
+	var text, page bytes.Buffer
+	if err := errors.Join(measured().text(&text), measured().markdown(&page)); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "testdata/table.txt", out.Bytes())
+	golden(t, "testdata/tables.txt", text.Bytes())
+	golden(t, "testdata/page.md", page.Bytes())
 }
 
 func TestTheJSONHasAKeyForEachRow(t *testing.T) {
@@ -66,8 +74,19 @@ func TestTheJSONHasAKeyForEachRow(t *testing.T) {
 	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
 		t.Fatal(err)
 	}
-	floor, apns2 := got["floor"], got["apns2"]
-	if len(got) != 2 || floor["pushes_per_second"] != 2000 || floor["cpu_us_per_push"] != 2 || floor["pushes_per_second_min"] != 1000 || apns2["cpu_us_per_push"] != 10 || apns2["simulator_cpu_us_per_push"] != 15 {
+	for _, want := range []struct {
+		key, figure string
+		value       float64
+	}{
+		{"floor", "pushes_per_second", 2000}, {"floor", "pushes_per_second_min", 1000}, {"floor", "cpu_us_per_push", 2},
+		{"apns2", "cpu_us_per_push", 10}, {"apns2", "simulator_cpu_us_per_push", 15}, {"apns2", "rss_mb", 20},
+		{"ledger.Flush/known=1000000", "cpu-ns/outcome", 12.25}, {"ledger.Index", "ns/op", 170},
+	} {
+		if value, has := got[want.key][want.figure]; !has || value != want.value {
+			t.Errorf("%s of %s is %v, want %v", want.figure, want.key, value, want.value)
+		}
+	}
+	if len(got) != 4 {
 		t.Errorf("got %s", out.Bytes())
 	}
 }

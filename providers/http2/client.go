@@ -145,6 +145,9 @@ type outbox struct {
 	answers []Answer
 }
 
+// outboxes are lent to readers while they have something to tell: a connection that rests keeps none.
+var outboxes = sync.Pool{New: func() any { return new(outbox) }}
+
 // fail answers a job that has no connection.
 func (o *outbox) fail(j *job, f *connection.Failure) {
 	o.by = append(o.by, j.by)

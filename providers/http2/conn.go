@@ -78,7 +78,6 @@ type conn struct {
 	continuing uint32 // the stream whose header block that is
 	endsStream bool   // with that block
 	header     header
-	outbox     outbox
 }
 
 func newConn(g *group, socket net.Conn) *conn {

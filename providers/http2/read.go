@@ -25,10 +25,12 @@ func (k *conn) read() {
 			}
 			return
 		}
+		out := outboxes.Get().(*outbox)
 		c.mu.Lock()
-		more := k.frames(&k.outbox)
+		more := k.frames(out)
 		c.mu.Unlock()
-		k.outbox.deliver(c)
+		out.deliver(c)
+		outboxes.Put(out)
 		if !more {
 			return
 		}

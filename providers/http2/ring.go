@@ -44,6 +44,13 @@ func (r *ring) grow() {
 	r.jobs, r.head = jobs, 0
 }
 
+// shrink lets go of the memory of an empty queue.
+func (r *ring) shrink() {
+	if r.n == 0 {
+		r.jobs, r.head = nil, 0
+	}
+}
+
 func (r *ring) front() *job { return &r.jobs[r.head] }
 
 func (r *ring) pop() job {

@@ -16,15 +16,12 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
-	"go.uber.org/goleak"
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 
 	"pushd/providers"
 	"pushd/providers/connection"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // stage is a Client whose servers a test plays, frame by frame. It is in a synctest bubble: time passes when all wait, and
 // a goroutine that never ends fails the test.

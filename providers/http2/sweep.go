@@ -78,6 +78,9 @@ func (c *Client) sweep() {
 		if !c.resting {
 			c.resting = true
 			c.options.Budget.rest(c)
+			for _, g := range c.groups() {
+				g.waiting.shrink()
+			}
 		}
 		c.timer = time.AfterFunc(min(restTick, c.options.PingInterval), c.sweep)
 	}

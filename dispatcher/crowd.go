@@ -22,9 +22,6 @@ const (
 	crowdParks = queue.WindowSize / 2
 	// crowded is how many offsets of a window, or wakes in a lane, are a crowd.
 	crowded = queue.WindowSize / 16
-	// crowds is how many times the offsets of the least lane that is. Lanes that hold alike hold up nobody: a backlog is just
-	// being worked off.
-	crowds = 4
 )
 
 // crowd finds out which lanes crowd the window, and parks the oldest of their wakes. full says that the next record finds
@@ -43,16 +40,15 @@ func (c *core) crowd(full bool, now time.Time) {
 		return
 	}
 	if now.Sub(c.head().read) >= crowdAfter {
-		c.blame()
+		c.blame(now)
 	}
 	c.makeRoom(now)
 }
 
-// blame finds who fills the window: lanes that hold a good piece of it beside some that hold little, or twice the part that
-// would be fair; and all lanes
-// of a provider that is down, or that together hold most of it, as when it comes back slowly. Somebody else must be on the
-// partition to suffer from it.
-func (c *core) blame() {
+// blame finds who fills the window: slow lanes that hold a good piece of it, or twice the part that would be fair; and all
+// lanes of a provider that is down, or that together hold most of it, as when it comes back slowly. Somebody else must be on
+// the partition to suffer from it.
+func (c *core) blame(now time.Time) {
 	total := 0 // offsets held
 	lanes, gates := make(map[*lane]int), make(map[*gate]int)
 	for w := range c.holders.all {
@@ -63,14 +59,12 @@ func (c *core) blame() {
 			total += n
 		}
 	}
-	least := total // that a lane of the partition holds; what it has to be woken for may not be read yet
 	up, others := false, make(map[*gate]bool) // gates beside which lanes of another suffer
 	for _, l := range c.routes {
 		if l.gate.down() {
 			continue
 		}
 		up = true
-		least = min(least, lanes[l])
 		for g := range gates {
 			if g != l.gate {
 				others[g] = true
@@ -82,7 +76,7 @@ func (c *core) blame() {
 	}
 	for l, n := range lanes {
 		all := others[l.gate] && (l.gate.down() || 2*gates[l.gate] > total)
-		if all || n >= crowded && n > crowds*least || n*len(lanes) > 2*total {
+		if (l.gate.down() || l.gate.short.is(now) || l.slow.is(now)) && (all || n >= crowded || n*len(lanes) > 2*total) {
 			c.crowds[l] = struct{}{}
 		}
 	}

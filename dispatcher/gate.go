@@ -32,6 +32,8 @@ type gate struct {
 	halted bool
 	pushes []providers.Push // of the turn; memory for the next one
 
+	short slow // of what all lanes share
+
 	inFlight atomic.Int64 // over all lanes
 	waiting  atomic.Int64 // places in the lanes' queues
 
@@ -171,6 +173,7 @@ func (g *gate) take(a *laneAnswer, now time.Time) {
 	o, l := a.outlet, a.outlet.lane
 	o.inFlight -= a.n
 	l.inFlight -= a.n
+	l.slow.answered(a.n)
 	g.inFlight.Add(int64(-a.n))
 	g.breaker.observe(l, a.failed, a.fine, now)
 	if o != l.outlet.Load() {

@@ -50,6 +50,7 @@ type lane struct {
 	barredUntil time.Time // when that may be
 
 	tally tally // the breaker's
+	slow  slow
 
 	guard *guard // set once; nil where it is switched off
 }

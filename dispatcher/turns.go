@@ -119,6 +119,7 @@ func (g *gate) turns(now time.Time) time.Time {
 			room = min(room, tokens(limit, now))
 		}
 		if room < 1 {
+			g.short.hold(now)
 			return now.Add(g.untilToken(ramp, now))
 		}
 		if g.breaker.is(open) {
@@ -173,10 +174,13 @@ func (g *gate) turn(class, room int, now time.Time) {
 func (g *gate) block(l *lane, now time.Time) {
 	switch {
 	case now.Before(l.until):
+		l.slow.hold(now)
 		l.wakeAt = l.until
 	case l.limit == nil || tokens(l.limit, now) > 0:
+		l.slow.fill(l.cap, now)
 		return // full: its next answer enlists it
 	default:
+		l.slow.hold(now)
 		l.wakeAt = now.Add(untilToken(l.limit, now))
 	}
 	if !l.timed {

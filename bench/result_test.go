@@ -64,6 +64,18 @@ func TestTheTablesForATerminalAndForAPage(t *testing.T) {
 	golden(t, "testdata/page.md", page.Bytes())
 }
 
+func TestATableSaysWhereTheSimulatorsAreTooDear(t *testing.T) {
+	t.Parallel()
+	o := &outcome{Rows: []row{{Key: "floor_50ms", Samples: []sample{{Pushes: 1000, Took: time.Second, CPU: 2 * time.Millisecond, Simulator: 4 * time.Millisecond}}}}}
+	if notes := o.sheet().notes; len(notes) != 0 {
+		t.Errorf("twice the floor's: %q", notes)
+	}
+	o.Rows[0].Samples[0].Simulator++
+	if notes := o.sheet().notes; len(notes) != 1 {
+		t.Errorf("more than twice the floor's: %q", notes)
+	}
+}
+
 func TestTheJSONHasAKeyForEachRow(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer

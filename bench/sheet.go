@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 )
@@ -63,7 +64,25 @@ func (o *outcome) sheet() *sheet {
 	for i := range o.Rows {
 		s.cells = append(s.cells, o.cells(&o.Rows[i]))
 	}
+	if floor := o.floor(); floor != nil {
+		if times := floor.of(sample.simMicros).Median / floor.of(sample.cpuMicros).Median; times > simulatorsAtMost {
+			s.notes = append(slices.Clip(s.notes), fmt.Sprintf("Beside the floor the simulators cost %.1f times what it costs: more than %d times, so they hide part of what is measured.", times, simulatorsAtMost))
+		}
+	}
 	return s
+}
+
+// simulatorsAtMost is how many times the floor's CPU per push the simulators may cost.
+const simulatorsAtMost = 2
+
+// floor is the row of the floor; nil where it did not take part.
+func (o *outcome) floor() *row {
+	for i := range o.Rows {
+		if r := &o.Rows[i]; strings.HasPrefix(r.Key, "floor") {
+			return r
+		}
+	}
+	return nil
 }
 
 // nameOf is the name of the row with a key, or the key where it did not take part.

@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"math/rand/v2"
 	"net/http"
@@ -29,7 +30,7 @@ func (s *apnsSession) check(st *stream) (token string, r refusal) {
 		return "", refusal{http.StatusMethodNotAllowed, "MethodNotAllowed"}
 	}
 	token, ok := strings.CutPrefix(h.values[fieldPath], devicePath)
-	if !ok || h.values[fieldAuthority] == "" || strings.ContainsAny(token, "/?") {
+	if !ok || h.values[fieldAuthority] == "" || strings.IndexByte(token, '/') >= 0 || strings.IndexByte(token, '?') >= 0 {
 		return "", refusal{http.StatusNotFound, "BadPath"}
 	}
 	if h.duplicate {
@@ -222,19 +223,15 @@ func validUUID(s string) bool {
 
 // appendUUID makes the apns-id of a push that came without: a random UUID, not a secret.
 func appendUUID(b []byte) []byte {
-	const form = "xxxxxxxx-xxxx-4xxx-8xxx-xxxxxxxxxxxx"
 	const digits = "0123456789ABCDEF" // APNs answers in upper case
-	bits, left := rand.Uint64(), 16
-	for _, c := range []byte(form) {
-		if c == 'x' {
-			if left == 0 {
-				bits, left = rand.Uint64(), 16
-			}
-			c = digits[bits&15]
-			bits >>= 4
-			left--
+	var u [16]byte
+	binary.BigEndian.PutUint64(u[:8], rand.Uint64()&^0xf000|0x4000) // version 4
+	binary.BigEndian.PutUint64(u[8:], rand.Uint64()&^(0xf<<60)|0x8<<60)
+	for i, octet := range u {
+		if i == 4 || i == 6 || i == 8 || i == 10 {
+			b = append(b, '-')
 		}
-		b = append(b, c)
+		b = append(b, digits[octet>>4], digits[octet&15])
 	}
 	return b
 }

@@ -45,7 +45,8 @@ type conn struct {
 	decoder   *hpack.Decoder
 	decoding  *stream // whose header block is being read; nil between blocks
 	blockSize int
-	trash     stream // takes the header of a stream that is not wanted
+	arrived   time.Time // when what is buffered came
+	trash     stream    // takes the header of a stream that is not wanted
 
 	mu     sync.Mutex    // guards what follows; what is written is written under it, so frames keep their order
 	framer *http2.Framer // reads for the reader, without mu; writes into out, under mu
@@ -221,7 +222,8 @@ func (c *conn) readPreface() error {
 // readFrame handles one frame. Before it waits for the client it writes what is to be written:
 // that makes one TLS record of the answers to all requests of one.
 func (c *conn) readFrame() error {
-	if !c.frameBuffered() {
+	waits := !c.frameBuffered()
+	if waits {
 		c.mu.Lock()
 		c.flush()
 		c.mu.Unlock()
@@ -229,6 +231,9 @@ func (c *conn) readFrame() error {
 	frame, err := c.framer.ReadFrame()
 	if err != nil {
 		return err
+	}
+	if waits {
+		c.arrived = time.Now()
 	}
 	switch f := frame.(type) {
 	case *http2.DataFrame:

@@ -175,7 +175,7 @@ func (c *conn) serveRequest(st *stream) {
 		return
 	}
 	c.srv.stats.requests.Add(1)
-	st.received = time.Now()
+	st.received = c.arrived
 	st.reply = st.reply[:0]
 	st.answer = c.session.answer(st) // not under mu: it may be a test's function
 	latency := c.srv.latency + st.answer.Latency

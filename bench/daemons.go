@@ -107,60 +107,53 @@ func (r *daemonRun) run(ctx context.Context) (s sample, err error) {
 	if err != nil {
 		return sample{}, err
 	}
-	if end.Pushes == begin.Pushes {
-		return sample{}, fmt.Errorf("a daemon with the %s sender pushed nothing more after it was warm, with %d of %d events pushed", r.sender, end.Pushes, r.backlog.events)
+	if end.Accepted == begin.Accepted {
+		return sample{}, fmt.Errorf("a daemon with the %s sender pushed nothing more after it was warm, with %d of %d events pushed", r.sender, end.Accepted-before, r.backlog.events)
 	}
-	return sample{
-		Pushes: end.Pushes - begin.Pushes, Took: end.Took - begin.Took, CPU: end.CPU - begin.CPU,
-		Simulator: end.Simulator - begin.Simulator, RSS: end.RSS,
-	}, nil
+	return between(begin, end), nil
 }
 
-// await waits until so many more pushes are accepted than before, or the time is over, and says what was used so far.
-func (r *daemonRun) await(ctx context.Context, d *daemon.Daemon, before int64, pushes int, within time.Duration) (sample, error) {
+// await waits until so many more pushes are accepted than before, or the time is over, and reads how far it is then.
+func (r *daemonRun) await(ctx context.Context, d *daemon.Daemon, before int64, pushes int, within time.Duration) (reading, error) {
 	ticker := time.NewTicker(looksEvery)
 	defer ticker.Stop()
 	for began := time.Now(); ; {
 		select {
 		case <-ctx.Done():
-			return sample{}, ctx.Err()
+			return reading{}, ctx.Err()
 		case <-d.Ended:
-			return sample{}, d.Fell()
+			return reading{}, d.Fell()
 		case <-ticker.C:
 		}
-		s, err := r.soFar(ctx, d, before)
+		now, err := r.read(ctx, d)
 		if err != nil {
-			return sample{}, err
+			return reading{}, err
 		}
-		if s.Pushes >= int64(pushes) || time.Since(began) >= within {
-			return s, nil
+		if now.Accepted-before >= int64(pushes) || now.At.Sub(began) >= within {
+			return now, nil
 		}
 	}
 }
 
-// soFar is what was pushed and used since the beginning; Took is the time on the clock of this process.
-func (r *daemonRun) soFar(ctx context.Context, d *daemon.Daemon, before int64) (s sample, err error) {
-	accepted, err := r.at.accepted(ctx)
-	if err != nil {
-		return sample{}, err
+// read reads how far the daemon is.
+func (r *daemonRun) read(ctx context.Context, d *daemon.Daemon) (now reading, err error) {
+	if now.Accepted, err = r.at.accepted(ctx); err != nil {
+		return reading{}, err
 	}
-	s.Pushes, s.Took = accepted-before, time.Since(processStart)
-	if s.CPU, err = cpuOf(d.Proc); err != nil {
-		return sample{}, err
+	now.At = time.Now()
+	if now.CPU, err = cpuOf(d.Proc); err != nil {
+		return reading{}, err
 	}
-	if s.Simulator, err = r.at.process.cpu(); err != nil {
-		return sample{}, err
+	if now.Simulator, err = r.at.process.cpu(); err != nil {
+		return reading{}, err
 	}
 	status, err := d.Proc.NewStatus()
 	if err != nil {
-		return sample{}, fmt.Errorf("memory of pushd: %w", err)
+		return reading{}, fmt.Errorf("memory of pushd: %w", err)
 	}
-	s.RSS = int64(status.VmHWM)
-	return s, nil
+	now.RSS = int64(status.VmHWM)
+	return now, nil
 }
-
-// processStart is where the clock of the samples begins.
-var processStart = time.Now()
 
 // accepted is how many pushes the simulators have accepted.
 func (s *site) accepted(ctx context.Context) (int64, error) {

@@ -23,6 +23,20 @@ func (s sample) megabytes() float64 { return float64(s.RSS) / 1e6 }
 
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 
+// reading is how far something has come, and what the simulators have used until then.
+type reading struct {
+	moment
+	Simulator time.Duration
+}
+
+// between is what lies between two readings.
+func between(begin, end reading) sample {
+	return sample{
+		Pushes: end.Accepted - begin.Accepted, Took: end.At.Sub(begin.At), CPU: end.CPU - begin.CPU,
+		Simulator: end.Simulator - begin.Simulator, RSS: end.RSS,
+	}
+}
+
 // push has a contender do a job in a process of its own, and watches what the simulators use meanwhile.
 func push(ctx context.Context, j job, simulators *child) (s sample, err error) {
 	process, err := startChild(ctx, contendProcess, j)
@@ -30,21 +44,17 @@ func push(ctx context.Context, j job, simulators *child) (s sample, err error) {
 		return sample{}, err
 	}
 	defer func() { err = errors.Join(err, process.end()) }()
-	var moments [2]moment
-	var simulated [2]time.Duration
-	for i := range moments {
-		if err := process.hear(&moments[i]); err != nil {
+	var readings [2]reading
+	for i := range readings {
+		r := &readings[i]
+		if err := process.hear(&r.moment); err != nil {
 			return sample{}, err
 		}
-		if simulated[i], err = simulators.cpu(); err != nil {
+		if r.Simulator, err = simulators.cpu(); err != nil {
 			return sample{}, err
 		}
 	}
-	begin, end := moments[0], moments[1]
-	return sample{
-		Pushes: end.Accepted - begin.Accepted, Took: end.At.Sub(begin.At), CPU: end.CPU - begin.CPU,
-		Simulator: simulated[1] - simulated[0], RSS: end.RSS,
-	}, nil
+	return between(readings[0], readings[1]), nil
 }
 
 // spread is what several measurements of one thing came to.

@@ -28,3 +28,14 @@ func TestASampleIsByThePush(t *testing.T) {
 		t.Errorf("%g/s, %g us, %g us, %g MB", s.rate(), s.cpuMicros(), s.simMicros(), s.megabytes())
 	}
 }
+
+func TestASampleIsWhatLiesBetweenTwoReadings(t *testing.T) {
+	t.Parallel()
+	start := time.Now()
+	begin := reading{moment{Accepted: 100, At: start, CPU: time.Second, RSS: 5_000_000}, 3 * time.Second}
+	end := reading{moment{Accepted: 400, At: start.Add(2 * time.Second), CPU: 4 * time.Second, RSS: 6_000_000}, 8 * time.Second}
+	want := sample{Pushes: 300, Took: 2 * time.Second, CPU: 3 * time.Second, Simulator: 5 * time.Second, RSS: 6_000_000}
+	if got := between(begin, end); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}

@@ -63,7 +63,7 @@ func complaints() *slog.Logger {
 }
 
 // feed gives a sender pushes as the engine does: in batches, as many as may be under way, and more when results come.
-func feed(ctx context.Context, j *job, t *tally, sender providers.Sender, make func(n uint64) providers.Push) error {
+func feed(ctx context.Context, j *job, t *tally, sender providers.Sender, pushOf func(n uint64) providers.Push) error {
 	defer sender.Close()
 	var (
 		answered atomic.Int64
@@ -88,7 +88,7 @@ func feed(ctx context.Context, j *job, t *tally, sender providers.Sender, make f
 	for sent := int64(0); ; {
 		batch = batch[:0]
 		for sent-answered.Load() < limit && int64(len(batch)) < limit {
-			push := make(uint64(sent))
+			push := pushOf(uint64(sent))
 			push.Expires = expires
 			batch = append(batch, push)
 			sent++

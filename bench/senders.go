@@ -29,8 +29,8 @@ type rivals struct {
 type rival struct {
 	contender string
 	name      string
-	// workers are numbers of goroutines of which the best is taken: for those that push with a call that waits. With --quick
-	// it is the first.
+	// workers are numbers of goroutines of which the best is taken, for those that push with a call that waits; of nanopush,
+	// those of one call. With --quick it is the first.
 	workers []int
 }
 
@@ -54,7 +54,9 @@ func (l *lab) apnsFarAway() rivals {
 		of: []rival{
 			{contender: "floor", name: "floor"}, {contender: "pipelined", name: "pushd, pipelined"},
 			{contender: "apns2", name: "apns2 loop", workers: []int{10_000, 2000, 5000}},
+			{contender: "nanopush", name: "nanopush", workers: []int{1000, 200, 500}},
 		},
+		h2load: []int{1, 2},
 	}
 }
 

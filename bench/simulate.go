@@ -19,7 +19,6 @@ import (
 type simulation struct {
 	Dir     string // for the files of the tenant
 	Latency time.Duration
-	Streams uint32 // that APNs announces; FCM announces its own 100
 }
 
 // simulate is the process of the simulators. It is told what to simulate, tells the ground, and serves until in ends, as it
@@ -75,7 +74,7 @@ func startSimulators(config simulation) (_ *simulators, err error) {
 	}
 	key.Topics = []string{topic}
 	apns, err := simulator.StartAPNs(simulator.APNsConfig{
-		Authority: authority, Latency: config.Latency, MaxStreams: config.Streams,
+		Authority: authority, Latency: config.Latency,
 		Keys: []simulator.ProviderKey{key}, Account: simulator.NewCounter(),
 	})
 	if err != nil {

@@ -119,12 +119,14 @@ func (s *Sender) submit(b *batch, requests []http2.Request) {
 		return
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		s.client.Send(b, requests) // which says that it is closed
-		return
+	closed := s.closed
+	if !closed {
+		s.waits.Go(func() { s.await(b, requests) })
 	}
-	s.waits.Go(func() { s.await(b, requests) })
+	s.mu.Unlock()
+	if closed {
+		s.client.Send(b, requests) // which was closed before, and says so: no request without a head gets further
+	}
 }
 
 // under sends requests with that head.
@@ -197,10 +199,10 @@ func (b *batch) reset() {
 
 // Close is providers.Sender.Close.
 func (s *Sender) Close() {
+	s.client.Close()
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
 	s.cancel()
-	s.client.Close()
 	s.waits.Wait()
 }

@@ -118,7 +118,16 @@ func TestAGuardCalmsWhenTokensAreGoodAgainAndSendsAgainOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var bad atomic.Bool
-		p := newPlant(t, vfs.NewMem(), DefaultConfig(), badTokens(&bad))
+		var suspects atomic.Int64
+		provider := badTokens(&bad)
+		answer := provider.answer
+		provider.answer = func(push *providers.Push) providers.Result {
+			if push.Suspect {
+				suspects.Add(1)
+			}
+			return answer(push)
+		}
+		p := newPlant(t, vfs.NewMem(), DefaultConfig(), provider)
 		defer p.stop()
 		o := p.assign(0, 0)
 		take := func(from, to int64) {
@@ -133,6 +142,9 @@ func TestAGuardCalmsWhenTokensAreGoodAgainAndSendsAgainOnce(t *testing.T) {
 		if n := p.deadTokens(); n != 0 || len(p.engine.Guards()) != 1 {
 			t.Fatalf("%d tokens were reported dead; guards: %v", n, p.engine.Guards())
 		}
+		if n := suspects.Load(); n != 0 {
+			t.Errorf("%d pushes are suspect whose tokens were never called dead", n)
+		}
 		bad.Store(false)
 		take(3000, 4000)
 		pass(time.Minute)
@@ -141,6 +153,9 @@ func TestAGuardCalmsWhenTokensAreGoodAgainAndSendsAgainOnce(t *testing.T) {
 		}
 		if n := p.provider.times["token-d0-2500"]; n != 2 {
 			t.Errorf("a device whose token was in doubt was pushed to %d times, not 2", n)
+		}
+		if n := suspects.Load(); n != 1000 {
+			t.Errorf("%d pushes are suspect, of 1000 whose tokens were called dead", n)
 		}
 	})
 }

@@ -159,7 +159,7 @@ func (l *lane) turnAway(outcome providers.Outcome, wait time.Duration) (own []pr
 func (k *content) push(w *wake, now time.Time, expires time.Duration) providers.Push {
 	p := providers.Push{
 		Ref: w, Token: k.token, PushMagic: k.pushMagic, Topic: k.topic, PushType: k.pushType, Payload: k.payload,
-		Urgent: k.priority == event.Urgent, Expires: k.expires,
+		Urgent: k.priority == event.Urgent, Suspect: k.suspect, Expires: k.expires,
 	}
 	if p.Expires.IsZero() {
 		p.Expires = now.Add(expires)

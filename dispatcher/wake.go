@@ -92,6 +92,7 @@ type content struct {
 	read        time.Time // the Kafka timestamp of its oldest event, for end-to-end latency
 	id          string    // its newest event's id, for feedback
 	traceparent string
+	suspect     bool // the provider has called this token dead before
 }
 
 func contentOf(e *event.Event, to *lane, recordTime time.Time) content {

@@ -79,18 +79,16 @@ func (c *command) run(ctx context.Context, stdout, stderr io.Writer) (err error)
 	l := &lab{command: c, dir: dir, progress: stderr}
 	defer func() { err = errors.Join(err, l.close(), os.RemoveAll(dir)) }()
 	res, err := l.measureAll(ctx)
-	if err != nil {
+	if res == nil {
 		return err
 	}
 	if c.Out != "" {
-		if err := writePage(c.Out, res); err != nil {
-			return err
-		}
+		err = errors.Join(err, writePage(c.Out, res))
 	}
 	if c.JSON {
-		return res.json(stdout)
+		return errors.Join(err, res.json(stdout))
 	}
-	return res.text(stdout)
+	return errors.Join(err, res.text(stdout))
 }
 
 // writePage writes the result's page, all of it or nothing.

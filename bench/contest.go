@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 )
 
 // entry is one that takes part in a contest.
@@ -47,24 +49,45 @@ func (r *row) of(value func(sample) float64) spread {
 	return spreadOf(values)
 }
 
-// hold holds the contest; say is told of each measurement.
+// hold holds the contest; say is told of each measurement. An entry that fails takes part no more, and the error says so
+// beside the outcome of the others.
 func (c *contest) hold(ctx context.Context, rounds int, say func(string, ...any)) (_ *outcome, err error) {
 	if c.close != nil {
 		defer func() { err = errors.Join(err, c.close()) }()
 	}
-	o := &outcome{Title: c.title, About: c.about, Against: c.against, Notes: c.notes, Rows: make([]row, len(c.entries))}
+	o := &outcome{Title: c.title, About: c.about, Against: c.against, Notes: c.notes}
+	rows := make([]row, len(c.entries))
+	failed := make(map[string]error)
 	for round := range rounds {
 		for i, e := range c.entries {
+			if failed[e.key] != nil {
+				continue
+			}
 			s, err := e.run(ctx)
+			if err == nil && s.Pushes == 0 {
+				err = errors.New("no push was accepted while it was measured")
+			}
+			if ctx.Err() != nil {
+				return nil, context.Cause(ctx)
+			}
 			if err != nil {
-				return nil, fmt.Errorf("%s: %s: %w", c.title, e.name, err)
+				failed[e.key] = fmt.Errorf("%s: %s: %w", c.title, e.name, err)
+				say("%v", failed[e.key])
+				continue
 			}
 			say("%s, round %d of %d: %-24s %9.0f pushes/s  %6.2f us CPU per push  %6.2f us the simulator's", c.title, round+1, rounds, e.name, s.rate(), s.cpuMicros(), s.simMicros())
-			o.Rows[i].Key, o.Rows[i].Name = e.key, e.name
-			o.Rows[i].Samples = append(o.Rows[i].Samples, s)
+			rows[i].Key, rows[i].Name = e.key, e.name
+			rows[i].Samples = append(rows[i].Samples, s)
 		}
 	}
-	return o, nil
+	for i, e := range c.entries {
+		if failed[e.key] == nil {
+			o.Rows = append(o.Rows, rows[i])
+		} else {
+			o.Notes = append(o.Notes, e.name+" failed, and is left out.")
+		}
+	}
+	return o, errors.Join(slices.Collect(maps.Values(failed))...)
 }
 
 // row is the one of a key; nil where that did not take part.

@@ -96,7 +96,8 @@ func (c *command) wanted(name string) bool {
 	return true
 }
 
-// measureAll holds the contests that are asked for.
+// measureAll holds the contests that are asked for. What cannot be measured is left out of the result, and is the error
+// beside it.
 func (l *lab) measureAll(ctx context.Context) (*result, error) {
 	var err error
 	res := &result{Date: time.Now(), Rounds: l.Rounds, Measure: l.Measure}
@@ -109,17 +110,26 @@ func (l *lab) measureAll(ctx context.Context) (*result, error) {
 			return nil, err
 		}
 	}
+	var faults []error
 	for _, p := range l.parts() {
-		contest, err := p.prepare(ctx)
-		if err != nil {
-			return nil, err
+		held, err := l.hold(ctx, p)
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
 		}
-		held, err := contest.hold(ctx, l.Rounds, l.say)
-		if err != nil {
-			return nil, err
+		if held != nil {
+			res.Outcomes = append(res.Outcomes, held)
 		}
-		res.Outcomes = append(res.Outcomes, held)
+		faults = append(faults, err)
 	}
 	res.Parts, err = l.runGo(ctx)
-	return res, err
+	return res, errors.Join(append(faults, err)...)
+}
+
+// hold prepares a contest and holds it.
+func (l *lab) hold(ctx context.Context, p part) (*outcome, error) {
+	c, err := p.prepare(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return c.hold(ctx, l.Rounds, l.say)
 }

@@ -54,7 +54,7 @@ func (l *lab) apnsFarAway() rivals {
 		of: []rival{
 			{contender: "floor", name: "floor"}, {contender: "pipelined", name: "pushd, pipelined"},
 			{contender: "apns2", name: "apns2 loop", workers: []int{10_000, 2000, 5000}},
-			{contender: "nanopush", name: "nanopush", workers: []int{1000, 200, 500}},
+			{contender: "nanopush", name: "nanopush", workers: []int{100, 50, 200}},
 		},
 		h2load: []int{1, 2},
 	}

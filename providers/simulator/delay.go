@@ -1,7 +1,7 @@
 package simulator
 
 import (
-	"container/heap"
+	"slices"
 	"time"
 )
 
@@ -25,13 +25,16 @@ func (c *conn) deliverDelayed() {
 func (c *conn) sendDue(now time.Time) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for len(c.delayed) > 0 {
-		next := &c.delayed[0]
+	for {
+		next, ok := c.delayed.first()
+		if !ok {
+			break
+		}
 		if wait := next.due.Sub(now); wait > 0 {
 			c.flush()
 			return wait
 		}
-		d := heap.Pop(&c.delayed).(delayedAnswer)
+		d := c.delayed.take()
 		if c.streams[d.id] == d.stream { // else the client has given it up
 			c.carryOut(d.stream)
 		}
@@ -42,14 +45,14 @@ func (c *conn) sendDue(now time.Time) time.Duration {
 
 // delay keeps a decided answer until it is due; mu is held.
 func (c *conn) delay(st *stream, due time.Time) {
-	heap.Push(&c.delayed, delayedAnswer{due, st.id, st})
+	first := c.delayed.add(delayedAnswer{due, st.id, st})
 	if c.wake == nil {
 		c.wake = make(chan struct{}, 1)
 		c.deliver.Add(1)
 		go c.deliverDelayed()
 		return
 	}
-	if c.delayed[0].id != st.id {
+	if !first {
 		return
 	}
 	select {
@@ -64,16 +67,37 @@ type delayedAnswer struct {
 	stream *stream
 }
 
-// delayedAnswers is a heap by due time.
-type delayedAnswers []delayedAnswer
+// delayedAnswers are in the order in which they are due; those that are due at the same time, in the order in which they
+// came. Mostly all take the same time, and then a new one is the last.
+type delayedAnswers struct {
+	queue []delayedAnswer
+	taken int // from the front of queue, already
+}
 
-func (d delayedAnswers) Len() int           { return len(d) }
-func (d delayedAnswers) Less(i, j int) bool { return d[i].due.Before(d[j].due) }
-func (d delayedAnswers) Swap(i, j int)      { d[i], d[j] = d[j], d[i] }
-func (d *delayedAnswers) Push(x any)        { *d = append(*d, x.(delayedAnswer)) }
-func (d *delayedAnswers) Pop() any {
-	last := len(*d) - 1
-	x := (*d)[last]
-	*d = (*d)[:last]
-	return x
+func (d *delayedAnswers) first() (delayedAnswer, bool) {
+	if d.taken == len(d.queue) {
+		return delayedAnswer{}, false
+	}
+	return d.queue[d.taken], true
+}
+
+// add puts an answer in its place, and reports whether that is the first.
+func (d *delayedAnswers) add(a delayedAnswer) bool {
+	i := len(d.queue)
+	for i > d.taken && a.due.Before(d.queue[i-1].due) {
+		i--
+	}
+	d.queue = slices.Insert(d.queue, i, a)
+	return i == d.taken
+}
+
+// take takes the first one; there is one.
+func (d *delayedAnswers) take() delayedAnswer {
+	a := d.queue[d.taken]
+	d.queue[d.taken] = delayedAnswer{}
+	if d.taken++; 2*d.taken >= len(d.queue) {
+		d.queue = slices.Delete(d.queue, 0, d.taken)
+		d.taken = 0
+	}
+	return a
 }

@@ -385,7 +385,7 @@ func (c *conn) removeStream(st *stream) {
 		c.starved--
 	}
 	delete(c.streams, st.id)
-	const keep = 256 // what a connection keeps for later: a burst's streams are the garbage collector's
+	const keep = 1024 // what a connection keeps for later: as many as it has at a time where answers take their time
 	if len(c.free) < keep && cap(st.body) <= maxFrame && cap(st.reply) <= maxFrame {
 		c.free = append(c.free, st)
 	}

@@ -29,6 +29,7 @@ type peer struct {
 	encoder  *hpack.Encoder
 	block    bytes.Buffer
 	obliges  bool
+	reacts   func(*peer, uint32) // to a request that came whole, with mu held
 	greeted  bool
 	mute     bool
 	deaf     bool     // reads nothing
@@ -161,6 +162,9 @@ func (p *peer) note(f frame) {
 	case http2.FrameData:
 		if f.Flags.Has(http2.FlagDataEndStream) {
 			p.streams = append(p.streams, f.StreamID)
+			if p.reacts != nil {
+				p.reacts(p, f.StreamID)
+			}
 		}
 	case http2.FramePing:
 		if !f.Flags.Has(http2.FlagPingAck) {

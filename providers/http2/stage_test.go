@@ -33,10 +33,11 @@ type stage struct {
 	sent    int // requests; their numbers are below
 	head    *Head
 
-	mu      sync.Mutex // guards all below
-	peers   []*peer    // in the order in which they were dialed
-	obliges bool       // servers dialed from now on do
-	dial    error      // why there is no connection
+	mu      sync.Mutex        // guards all below
+	peers   []*peer           // in the order in which they were dialed
+	obliges bool              // servers dialed from now on do
+	dial    error             // why there is no connection
+	serves  func(*peer) error // what becomes of a new connection; may be nil
 
 }
 
@@ -75,6 +76,12 @@ func (s *stage) connect(ctx context.Context) (net.Conn, error) {
 	ours, theirs := net.Pipe()
 	p := newPeer(s.t, theirs, s.obliges)
 	s.peers = append(s.peers, p)
+	if s.serves != nil {
+		if err := s.serves(p); err != nil {
+			ours.Close()
+			return nil, err
+		}
+	}
 	return ours, nil
 }
 

@@ -1,6 +1,7 @@
 package http2
 
 import (
+	"bytes"
 	"net/http"
 	"strings"
 	"testing"
@@ -72,6 +73,20 @@ func TestAnswers(t *testing.T) {
 				f.WriteContinuation(1, true, nil)
 			})
 		}, wanted{status: 429, retryAfter: "7"}},
+		{"a header list larger than we ask for", func(p *peer) {
+			p.say(func(f *http2.Framer) {
+				f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, EndStream: true, BlockFragment: p.encode(":status", "400", "retry-after", "5")})
+				for i := range 4 {
+					f.WriteContinuation(1, i == 3, bytes.Repeat(AppendField(nil, "x", strings.Repeat("y", 90)), 100))
+				}
+			})
+		}, wanted{status: 400, retryAfter: "5"}},
+		{"many fields from the table", func(p *peer) {
+			p.say(func(f *http2.Framer) {
+				block := bytes.Clone(p.encode(":status", "400", "large", strings.Repeat("x", 4000)))
+				f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, EndStream: true, EndHeaders: true, BlockFragment: append(block, bytes.Repeat([]byte{0xbe}, 8<<10)...)})
+			})
+		}, wanted{status: 400}},
 		{"a table size update first", func(p *peer) {
 			p.say(func(*http2.Framer) {
 				p.encoder.SetMaxDynamicTableSize(0)

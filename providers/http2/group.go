@@ -154,11 +154,11 @@ func (g *group) opened(k *conn, out *outbox) {
 	replacing := g.replacing
 	g.made()
 	g.client.complaints.Over()
-	if len(g.open) > 0 && replacing {
-		g.eldest().drain(out)
-	}
 	g.open = append(g.open, k)
 	g.client.count(providers.Open, 1)
+	if len(g.open) > 1 && replacing {
+		g.eldest().drain(out)
+	}
 	g.rouse()
 }
 

@@ -201,6 +201,26 @@ func TestAnOldConnectionIsReplaced(t *testing.T) {
 	})
 }
 
+// TestAReplacementIsOneConnection although requests wait when the old one is given up for it.
+func TestAReplacementIsOneConnection(t *testing.T) {
+	play(t, func(o *Options) { o.MaxAge, o.Connections, o.RequestTimeout = time.Hour, 1, 2*time.Hour }, func(s *stage) {
+		s.send(2)
+		p := s.peer(0)
+		p.greet(streamLimit(1))
+		p.under(1)
+		s.mu.Lock()
+		s.obliges = true
+		s.mu.Unlock()
+		s.within(s.options.MaxAge)
+		s.succeeds(1, 1) // which waited
+		if n := len(s.all()); n != 2 {
+			t.Errorf("%d connections were made", n)
+		}
+		p.finish()
+		s.succeeds(0, 1)
+	})
+}
+
 // TestAReplacementThatCannotBeMade leaves the old connection in its place.
 func TestAReplacementThatCannotBeMade(t *testing.T) {
 	play(t, func(o *Options) { o.MaxAge, o.Connections = time.Hour, 1 }, func(s *stage) {

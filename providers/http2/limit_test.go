@@ -2,6 +2,7 @@ package http2
 
 import (
 	"testing"
+	"time"
 
 	"golang.org/x/net/http2"
 
@@ -249,5 +250,55 @@ func TestAFloodOfPingsIsAnswered(t *testing.T) {
 		}
 		s.works()
 		s.succeeds(0, 1)
+	})
+}
+
+// TestSuspectsGoApart: what their answers cost a connection is not the others'. Those beyond what may wait go with them.
+func TestSuspectsGoApart(t *testing.T) {
+	play(t, nil, func(s *stage) {
+		s.send(1)
+		ordinary := s.peer(0)
+		ordinary.greet()
+		ordinary.under(1)
+		requests := make([]Request, mostSuspects+3)
+		for i := range requests {
+			requests[i] = s.request(s.sent+i, "{}")
+			requests[i].Suspect = true
+		}
+		s.sent += len(requests)
+		s.Send(&s.inbox, requests)
+		apart := s.peer(1)
+		apart.greet(streamLimit(2))
+		apart.under(2)
+		ordinary.under(1 + 3)
+		s.works()
+		s.succeeds(0, s.sent)
+		if n := len(s.all()); n != 2 {
+			t.Errorf("%d connections", n)
+		}
+	})
+}
+
+// TestTheWayToTheServerIsMeasured by the answer to a PING.
+func TestTheWayToTheServerIsMeasured(t *testing.T) {
+	play(t, nil, func(s *stage) {
+		s.send(1)
+		p := s.peer(0)
+		time.Sleep(70 * time.Millisecond)
+		p.oblige()
+		s.succeeds(0, 1)
+		families, err := s.metrics.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, family := range families {
+			if family.GetName() == "pushd_provider_round_trip_seconds" {
+				if h := family.Metric[0].GetHistogram(); h.GetSampleCount() != 1 || h.GetSampleSum() < .069 || h.GetSampleSum() > .08 {
+					t.Errorf("%d PINGs took %g s", h.GetSampleCount(), h.GetSampleSum())
+				}
+				return
+			}
+		}
+		t.Error("nothing is measured")
 	})
 }

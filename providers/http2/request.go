@@ -40,7 +40,8 @@ func (a *Answer) Retire() {
 }
 
 // Caller is told of its requests' answers, each once, in any order, from any goroutine, in batches. The slice is the
-// Client's again when Answered returns. Answered must not block, and must not call Close.
+// Client's again when Answered returns. Answered must not block, and must not call Close. Callers are compared: pointers,
+// mostly.
 type Caller interface{ Answered([]Answer) }
 
 // Head is the part of a request's header that many requests have in common. A connection keeps its encoding.

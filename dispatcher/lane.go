@@ -34,7 +34,7 @@ type lane struct {
 	cap    int           // pushes under way at most
 	weight int           // its share of turns, relative to other lanes
 
-	queues   [classes]fifo
+	queues   [classes]fifo[*wake]
 	places   atomic.Int64  // in the queues; any goroutine may read it
 	credit   [classes]int  // pushes that are left of each class's weight
 	listed   [classes]bool // stands in the line's ring of that class
@@ -204,29 +204,3 @@ func newLimit(perSecond float64) *rate.Limiter {
 }
 
 func burst(perSecond float64) int { return max(1, int(perSecond/20)) }
-
-// fifo is a queue of wakes that reuses its memory.
-type fifo struct {
-	wakes []*wake
-	head  int
-}
-
-func (f *fifo) len() int { return len(f.wakes) - f.head }
-
-func (f *fifo) push(w *wake) {
-	if f.head > 0 && f.head == len(f.wakes) {
-		f.wakes, f.head = f.wakes[:0], 0
-	} else if f.head > 1024 && f.head > len(f.wakes)/2 {
-		n := copy(f.wakes, f.wakes[f.head:])
-		clear(f.wakes[n:])
-		f.wakes, f.head = f.wakes[:n], 0
-	}
-	f.wakes = append(f.wakes, w)
-}
-
-func (f *fifo) pop() *wake {
-	w := f.wakes[f.head]
-	f.wakes[f.head] = nil
-	f.head++
-	return w
-}

@@ -21,10 +21,10 @@ const (
 // with urgent wakes come first, and then those with normal ones. So an urgent wake overtakes the bulk of all other tenants,
 // and a tenant that calls everything urgent gets no more than its share.
 type line struct {
-	rings [classes][]*lane // by the classes that they have wakes of
-	spent []*lane          // whose share of this round is used up
-	round int64            // from 1 on
-	unit  int              // the share of weight 1 in this round; 0 where it is not yet known
+	rings [classes]fifo[*lane] // by the classes that they have wakes of
+	spent []*lane              // whose share of this round is used up
+	round int64                // from 1 on
+	unit  int                  // the share of weight 1 in this round; 0 where it is not yet known
 }
 
 // enlist puts a lane into the rings of the classes it has wakes of.
@@ -35,7 +35,7 @@ func (n *line) enlist(l *lane) {
 	for class := range l.queues {
 		if l.queues[class].len() > 0 && !l.listed[class] {
 			l.listed[class] = true
-			n.rings[class] = append(n.rings[class], l)
+			n.rings[class].push(l)
 		}
 	}
 }
@@ -45,10 +45,10 @@ func (n *line) enlist(l *lane) {
 func (n *line) first() int {
 	for range 2 {
 		for class := range n.rings {
-			for len(n.rings[class]) > 0 && n.rings[class][0].spent {
+			for n.rings[class].len() > 0 && n.rings[class].first().spent {
 				n.leave(class)
 			}
-			if len(n.rings[class]) > 0 {
+			if n.rings[class].len() > 0 {
 				return class
 			}
 		}
@@ -74,7 +74,7 @@ func (n *line) share(l *lane, room int) {
 	if n.unit == 0 {
 		lanes := 0
 		for class := range n.rings {
-			lanes += len(n.rings[class])
+			lanes += n.rings[class].len()
 		}
 		n.unit = max(1, min(quantum, room/lanes))
 	}
@@ -83,8 +83,7 @@ func (n *line) share(l *lane, room int) {
 
 // leave takes a lane off the head of a ring.
 func (n *line) leave(class int) {
-	n.rings[class][0].listed[class] = false
-	n.rings[class] = n.rings[class][1:]
+	n.rings[class].pop().listed[class] = false
 }
 
 // use counts pushes against a lane's share.
@@ -137,7 +136,7 @@ func (g *gate) turns(now time.Time) time.Time {
 // turn lets the first lane of a ring begin pushes, room at most. A lane whose share is not used up when the limit is stays
 // at the head; but of a provider that is down, each lane in its turn tries whether it is.
 func (g *gate) turn(class, room int, now time.Time) {
-	l := g.line.rings[class][0]
+	l := g.line.rings[class].first()
 	g.line.share(l, room)
 	if outcome, wait := l.closed(now); outcome != 0 {
 		g.line.leave(class)

@@ -23,8 +23,9 @@ type partition struct {
 	pipe  *pipe
 	lag   lag
 
-	next      int64 // the offset to be fetched next; owned by the fetch goroutine
-	committed int64 // what stands in Kafka, or -1; owned by whoever commits
+	next      int64    // the offset to be fetched next; owned by the fetch goroutine
+	records   []Record // memory for those of the next answer; owned by the fetch goroutine
+	committed int64    // what stands in Kafka, or -1; owned by whoever commits
 
 	// replaced is set when the log may be another than the one that the owner read from. Then its watermark means nothing:
 	// committed, it would skip the beginning of the new log.
@@ -118,13 +119,14 @@ func (p *partition) fetchOnce(ctx context.Context) error {
 
 // read puts the records of an answer into the pipe, and moves p.next behind them. It ends early where ctx does.
 func (p *partition) read(ctx context.Context, stream *protocol.RecordStream) error {
-	records := make([]Record, 0, maxBatch)
+	records := p.records[:0]
 	hand := func(next int64) bool {
 		p.lag.pause(p.next)
 		defer p.lag.resume()
 		if len(records) > 0 && !p.pipe.put(ctx, records) {
 			return false
 		}
+		clear(records) // or the records of a busy moment would be held for as long as the partition is quiet
 		records, p.next = records[:0], next
 		return true
 	}
@@ -135,6 +137,8 @@ func (p *partition) read(ctx context.Context, stream *protocol.RecordStream) err
 	if err == nil {
 		hand(next)
 	}
+	clear(records)
+	p.records = records[:0]
 	return err
 }
 

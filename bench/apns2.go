@@ -25,6 +25,7 @@ func apns2Loop(ctx context.Context, j *job, t *tally) error {
 		if err != nil {
 			return err
 		}
+		//lint:ignore SA1019 it is the transport that apns2 makes
 		clients[i].HTTPClient.Transport.(*http2.Transport).TLSClientConfig.RootCAs = verify.RootCAs
 	}
 	return eachWorker(ctx, j, t, func(worker int, n uint64) error {

@@ -8,7 +8,6 @@ import (
 
 	firebase "firebase.google.com/go/v4"
 	"firebase.google.com/go/v4/messaging"
-	"golang.org/x/net/http2"
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/google"
 	"google.golang.org/api/option"
@@ -26,10 +25,7 @@ func adminSDK(ctx context.Context, j *job, t *tally) error {
 		return err
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.TLSClientConfig = verify
-	if err := http2.ConfigureTransport(transport); err != nil {
-		return err
-	}
+	transport.TLSClientConfig = verify // HTTP/2 stays on: the default transport forces it
 	account, err := j.Ground.accountJSON()
 	if err != nil {
 		return err

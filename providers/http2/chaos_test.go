@@ -27,7 +27,6 @@ func TestChaos(t *testing.T) {
 
 func chaos(s *stage, m *mind) {
 	s.serves = func(p *peer) error {
-		p.decoder.careless = true
 		switch m.upTo(10) {
 		case 0:
 			return errDial

@@ -83,6 +83,25 @@ func TestASilentServer(t *testing.T) {
 	})
 }
 
+// TestAConnectionOverWhichNothingCame since a late request was sent takes no more of them: the next go over another one.
+func TestAConnectionOverWhichNothingCame(t *testing.T) {
+	play(t, func(o *Options) { o.RequestTimeout, o.PingTimeout = 5*time.Second, time.Minute }, func(s *stage) {
+		s.succeeds(s.greeted(), 1)
+		p := s.peer(0)
+		p.mu.Lock()
+		p.obliges, p.mute = false, true
+		p.mu.Unlock()
+		time.Sleep(time.Second)
+		s.send(2)
+		p.under(2)
+		s.within(s.options.RequestTimeout)
+		s.fails(1, connection.Timeout, false)
+		s.fails(2, connection.Timeout, false)
+		s.broke(p, http2.ErrCodeNo)
+		s.works()
+	})
+}
+
 // TestAServerThatIsAliveButSlow is asked again and again, and keeps its connection.
 func TestAServerThatIsAliveButSlow(t *testing.T) {
 	play(t, func(o *Options) { o.RequestTimeout, o.PingTimeout = 10*time.Minute, 5*time.Second }, func(s *stage) {

@@ -39,8 +39,9 @@ type peer struct {
 	streams  []uint32 // requests that came whole and have no answer
 	ended    bool     // the client closed the connection
 	decoder  *inspector
-	undone   frame // a header block that is not whole yet
-	requests int   // that came, all in all
+	referee  *referee // nil where the peer does not keep the rules itself
+	undone   frame    // a header block that is not whole yet
+	requests int      // that came, all in all
 }
 
 // frame is one of the client's. A header block is one with all its CONTINUATION frames.
@@ -65,6 +66,7 @@ func (f *frame) field(name string) string {
 
 func newPeer(t *testing.T, conn net.Conn, obliges bool) *peer {
 	p := &peer{t: t, conn: conn, decoder: newInspector(), hears: make(chan any)}
+	p.referee = newReferee(p.decoder, t.Errorf)
 	p.more = sync.NewCond(&p.mu)
 	p.framer = http2.NewFramer(&p.sending, nil)
 	p.framer.AllowIllegalWrites = true
@@ -91,6 +93,9 @@ func (p *peer) write() {
 		}
 		b := bytes.Clone(p.sending.Bytes())
 		p.sending.Reset()
+		if p.referee != nil {
+			p.referee.sends(b)
+		}
 		p.mu.Unlock()
 		_, err := p.conn.Write(b)
 		p.mu.Lock()
@@ -142,6 +147,9 @@ func (p *peer) note(f frame) {
 	defer p.mu.Unlock()
 	if f.Length > 16<<10 {
 		p.t.Errorf("%v of %d bytes", f.Type, f.Length)
+	}
+	if p.referee != nil {
+		p.referee.hears(&f)
 	}
 	switch f.Type {
 	case http2.FrameHeaders, http2.FrameContinuation:
@@ -235,11 +243,6 @@ func (p *peer) raw(kind http2.FrameType, flags http2.Flags, id uint32, payload s
 func (p *peer) greet(settings ...http2.Setting) {
 	p.say(func(f *http2.Framer) {
 		f.WriteSettings(settings...)
-		for _, s := range settings {
-			if s.ID == http2.SettingHeaderTableSize {
-				p.decoder.resize(s.Val)
-			}
-		}
 		p.greeted = true
 		p.answerPings()
 	})

@@ -24,7 +24,7 @@ func FuzzReader(f *testing.F) {
 			perform(t, func(o *Options) { o.Streams = 8 }, func(s *stage) {
 				s.send(12)
 				p := s.peer(0)
-				p.decoder.careless = true
+				p.decoder.careless, p.referee = true, nil
 				if greets {
 					p.greet()
 				}

@@ -2,7 +2,6 @@ package http2
 
 import (
 	"encoding/binary"
-	"fmt"
 
 	"golang.org/x/net/http2"
 )
@@ -140,6 +139,6 @@ func (r *referee) opens(id uint32) {
 	case !r.greeted:
 		r.faults("stream %d is opened before SETTINGS", id)
 	case r.open > r.limit && !r.goAway:
-		r.faults("stream %d is the %s of %d", id, fmt.Sprint(r.open), r.limit)
+		r.faults("stream %d makes %d, and %d are allowed", id, r.open, r.limit)
 	}
 }

@@ -59,6 +59,7 @@ type conn struct {
 	received      int    // bytes of answers that the server was not told of
 	control       []byte // frames that go before all others
 	heads         *heads
+	writing       bool   // the writer is at it, and will look for more after; that takes long where the server does not read
 	authorization string // of all its requests
 	heard         time.Duration
 	pinged        time.Duration // when the PING was sent that has no answer; 0 where there is none

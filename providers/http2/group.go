@@ -42,6 +42,7 @@ func (g *group) all() []*conn {
 }
 
 // rouse wakes as many connections as the waiting requests need, the freest first, and has one made where they are too few.
+// One that is writing needs no waking, and may be stuck.
 func (g *group) rouse() {
 	need := g.waiting.n
 	if need == 0 || g.client.closed {
@@ -53,7 +54,7 @@ func (g *group) rouse() {
 		n := k.free()
 		free += n
 		allowed += k.allowed()
-		if n > 0 && (freest == nil || n > freest.free()) {
+		if n > 0 && !k.writing && (freest == nil || n > freest.free()) {
 			freest = k
 		}
 	}

@@ -182,6 +182,31 @@ func TestAnExhaustedWindowSendsRequestsElsewhere(t *testing.T) {
 	})
 }
 
+// TestAServerThatReadsNothingIsPassedBy where another connection has room, although it has more.
+func TestAServerThatReadsNothingIsPassedBy(t *testing.T) {
+	play(t, nil, func(s *stage) {
+		s.twoConnections()
+		busy := s.send(1) // over the first of two that are alike
+		stalled, other := s.peer(1), s.peer(0)
+		if len(stalled.whole()) > 0 {
+			stalled, other = other, stalled
+		}
+		other.under(1)
+		stalled.deafen()
+		for range 2 { // the answer to the second is not read
+			stalled.say(func(f *http2.Framer) { f.WritePing(false, [8]byte{}) })
+		}
+		n := s.send(1)
+		other.under(2)
+		other.finish()
+		other.finish()
+		s.succeeds(busy, 1)
+		s.succeeds(n, 1)
+		stalled.close()
+		s.works()
+	})
+}
+
 // TestALimitOfZeroForEver fails the requests in their time, and gives the connections up.
 func TestALimitOfZeroForEver(t *testing.T) {
 	play(t, nil, func(s *stage) {

@@ -66,7 +66,8 @@ func (k *conn) gather(before int) (begun int, more bool) {
 		return before, false
 	}
 	begun = k.encode(before)
-	if len(k.out) > 0 && k.state != ended {
+	k.writing = len(k.out) > 0
+	if k.writing && k.state != ended {
 		// With the lock held: otherwise it could undo the deadline of a connection that ends.
 		k.socket.SetWriteDeadline(time.Now().Add(writeTimeout))
 	}

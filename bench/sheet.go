@@ -66,7 +66,7 @@ func (o *outcome) sheet() *sheet {
 	}
 	if floor := o.floor(); floor != nil {
 		if times := floor.of(sample.simMicros).Median / floor.of(sample.cpuMicros).Median; times > simulatorsAtMost {
-			s.notes = append(slices.Clip(s.notes), fmt.Sprintf("Beside the floor the simulators cost %.1f times what it costs: more than %d times, so they hide part of what is measured.", times, simulatorsAtMost))
+			s.notes = append(slices.Clip(s.notes), fmt.Sprintf("Beside the floor the simulators cost %.2f times what it costs: more than %d times, so they hide part of what is measured.", times, simulatorsAtMost))
 		}
 	}
 	return s

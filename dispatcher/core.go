@@ -8,6 +8,7 @@ import (
 
 	"pushd/providers"
 	"pushd/queue"
+	"pushd/queue/event"
 	"pushd/store"
 )
 
@@ -23,6 +24,7 @@ type core struct {
 	Env
 	shard     *shard // who is told the results; nil in tests of the core alone
 	partition int32
+	decoder   event.Decoder
 	index     *store.Index
 	routes    map[[2]string]*lane // what Route said: an event costs no lock
 	wakes     map[store.Device]*wake
@@ -33,7 +35,7 @@ type core struct {
 	// the core only serves the wakes that the ledger holds.
 	tenure   int64
 	window   *queue.Window
-	backlog  []queue.Record // taken from the owner, waiting for room in the window
+	backlog  fifo[queue.Record] // taken from the owner, waiting for room in the window
 	draining bool
 	// Of the window, by offset: one record in stampEvery. A window that begins within a block has a piece of one block more.
 	stamps  [queue.WindowSize/stampEvery + 1]stamp
@@ -48,6 +50,7 @@ type core struct {
 	// What the next flush writes.
 	outcomes   []store.Outcome
 	offsets    []int64 // done once the flush is durable
+	spare      flushed // memory of the last flush, for the next
 	changed    map[store.Device]struct{}
 	tombstones []store.Tombstone
 
@@ -120,7 +123,7 @@ func newCore(env Env, partition int32, restored *store.Restored) *core {
 func (c *core) assign(offset int64) int64 {
 	c.tenure++
 	c.window = queue.NewWindow(offset)
-	c.backlog, c.stamped = c.backlog[:0], -1
+	c.backlog, c.stamped = fifo[queue.Record]{}, -1
 	c.draining, c.run = false, newBadRun(c.Config.DeadLetters)
 	return c.tenure
 }
@@ -195,8 +198,11 @@ func (c *core) unschedule(w *wake) {
 // remove ends a wake that has nothing unsettled.
 func (c *core) remove(w *wake) {
 	c.unschedule(w)
-	w.offer.Store(nil)
+	if w.offer.Load() != nil {
+		w.offer.Store(nil)
+	}
 	c.unpark(w)
+	w.removed = true
 	delete(c.wakes, w.device)
 }
 
@@ -211,7 +217,7 @@ func (c *core) answered(results []providers.Result, now time.Time) {
 	for i := range results {
 		r := &results[i]
 		w := r.Ref.(*wake)
-		if c.wakes[w.device] != w || w.state != queued {
+		if w.removed || w.state != queued {
 			c.books.strays++
 			continue
 		}

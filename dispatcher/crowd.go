@@ -42,7 +42,9 @@ func (c *core) crowd(full bool, now time.Time) {
 	if now.Sub(c.head().read) >= crowdAfter {
 		c.blame(now)
 	}
-	c.makeRoom(now)
+	if len(c.crowds) > 0 {
+		c.makeRoom(now)
+	}
 }
 
 // blame finds who fills the window: slow lanes that hold a good piece of it, or twice the part that would be fair; and all

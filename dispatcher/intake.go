@@ -10,7 +10,9 @@ import (
 
 // take puts a batch of records into the backlog and reads as many as the window has room for.
 func (c *core) take(records []queue.Record, now time.Time) {
-	c.backlog = append(c.backlog, records...)
+	for i := range records {
+		c.backlog.push(records[i])
+	}
 	c.read(now)
 }
 
@@ -19,13 +21,11 @@ func (c *core) read(now time.Time) {
 	if c.draining || c.window == nil {
 		return
 	}
-	n := 0
-	for n < len(c.backlog) && !c.run.stopped && c.window.Fits(c.backlog[n].Offset) {
-		c.record(&c.backlog[n], now)
-		n++
+	for c.backlog.len() > 0 && !c.run.stopped && c.window.Fits(c.backlog.first().Offset) {
+		r := c.backlog.pop()
+		c.record(&r, now)
 	}
-	full := n < len(c.backlog) && !c.run.stopped
-	c.backlog = append(c.backlog[:0], c.backlog[n:]...)
+	full := c.backlog.len() > 0 && !c.run.stopped
 	if full || len(c.crowds) > 0 {
 		c.crowd(full, now)
 	}
@@ -38,7 +38,7 @@ func (c *core) record(r *queue.Record, now time.Time) {
 		c.stamped = block
 		c.stamps[block%int64(len(c.stamps))] = stamp{published: r.Time, read: now}
 	}
-	e, err := event.Decode(r.Key, r.Value, r.Headers, r.Time)
+	e, err := c.decoder.Decode(r.Key, r.Value, r.Headers, r.Time)
 	if !r.Cut.Whole() {
 		err = r.Cut.Fault()
 	}
@@ -46,7 +46,7 @@ func (c *core) record(r *queue.Record, now time.Time) {
 		c.deadLetter(r, err, now)
 		return
 	}
-	d := c.device(e.Tenant, e.Device)
+	d, w := c.device(e.Tenant, e.Device)
 	t := taken{offset: r.Offset}
 	if e.ID != "" {
 		t.id = c.Identify.EventID(d, e.ID)
@@ -54,16 +54,15 @@ func (c *core) record(r *queue.Record, now time.Time) {
 		// An event without an id is known by its place, so that reading it again after a crash is noticed too.
 		t.id = c.Identify.OffsetID(r.Partition, r.Offset, r.Time)
 	}
-	if c.index.Seen(d, t.id, now) {
+	if c.index.See(d, t.id, now) {
 		// The first of them is in front of this one in the window, or done: nothing hangs on this offset.
 		c.books.duplicates++
 		c.offsets = append(c.offsets, t.offset)
 		return
 	}
-	c.index.See(d, t.id, now)
 	switch e.Type {
 	case event.Wake:
-		c.wake(&e, r, d, t, now)
+		c.wake(&e, r, d, w, t, now)
 	case event.Checkin:
 		if c.Config.Merge.Until == UntilCheckin {
 			c.checkedIn(d, e.Time, now)
@@ -77,21 +76,21 @@ func (c *core) record(r *queue.Record, now time.Time) {
 	}
 }
 
-// device is the identity under which the wakes of a device are kept. Two names with the same 64-bit hash would share a
-// wake, and one would be lost; so while another name holds the identity, the next one is tried.
-func (c *core) device(tenant, name string) store.Device {
+// device is the identity under which the wakes of a device are kept, and its wake if there is one. Two names with the same
+// 64-bit hash would share a wake, and one would be lost; so while another name holds the identity, the next one is tried.
+func (c *core) device(tenant, name string) (store.Device, *wake) {
 	d := c.Identify.Device(tenant, name)
 	for {
 		w := c.wakes[d]
 		if w == nil || w.name == name && w.tenant == tenant {
-			return d
+			return d, w
 		}
 		d++
 	}
 }
 
-// wake takes a wake event.
-func (c *core) wake(e *event.Event, r *queue.Record, d store.Device, t taken, now time.Time) {
+// wake takes a wake event; w is the wake that its device has, or nil.
+func (c *core) wake(e *event.Event, r *queue.Record, d store.Device, w *wake, t taken, now time.Time) {
 	to := c.route(e.Tenant, e.Provider)
 	if to == nil {
 		c.index.Unsee(d, t.id) // mended and replayed from the dead letters, it must count
@@ -102,10 +101,9 @@ func (c *core) wake(e *event.Event, r *queue.Record, d store.Device, t taken, no
 		return
 	}
 	c.run.note(false)
-	w := c.wakes[d]
 	if w == nil {
 		w = &wake{
-			shard: c.shard, device: d, tenant: e.Tenant, name: e.Device, since: now, heapAt: -1, state: queued,
+			shard: c.shard, device: d, tenant: to.tenant, name: e.Device, since: now, heapAt: -1, state: queued,
 			first: contentOf(e, to, r.Time),
 		}
 		w.content = &w.first
@@ -127,7 +125,7 @@ func (c *core) route(tenant, provider string) *lane {
 	to := c.routes[key]
 	if to == nil || to.gone.Load() {
 		if to = c.Route(tenant, provider); to != nil {
-			c.routes[key] = to
+			c.routes[[2]string{to.tenant, to.provider}] = to // not the event's strings, which would stay with it
 		}
 	}
 	return to

@@ -100,8 +100,8 @@ type StoppedPartition struct {
 func (e *Engine) StoppedPartitions() []StoppedPartition {
 	all := ask(e, func(c *core, _ time.Time) (p StoppedPartition, ok bool) {
 		p = StoppedPartition{Partition: c.partition, Bad: c.run.records.count(), Of: c.run.records.length()}
-		if len(c.backlog) > 0 {
-			p.Waiting = c.backlog[0].Time
+		if c.backlog.len() > 0 {
+			p.Waiting = c.backlog.first().Time
 		}
 		return p, c.run.stopped
 	})

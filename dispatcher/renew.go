@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"strings"
 	"time"
 )
 
@@ -49,6 +50,7 @@ func (e *Engine) orphan(tenant, provider string) *lane {
 
 // newLane makes a lane that nobody knows yet; e.mu is held.
 func (e *Engine) newLane(key [2]string, c Credential) *lane {
+	key[0] = strings.Clone(key[0]) // an event's, which should not stay with the lane
 	l := &lane{tenant: key[0], provider: key[1], gate: e.gates[key[1]]}
 	if e.cfg.Guard.Count > 0 {
 		l.guard = newGuard(e.cfg.Guard)

@@ -107,12 +107,11 @@ func tokenHash(t store.Token) string { return fmt.Sprintf("%016x", uint64(t)) }
 // deadLetter publishes a record that cannot be understood, or that nobody has a credential for.
 func (c *core) deadLetter(r *queue.Record, why error, now time.Time) {
 	t := taken{offset: r.Offset, id: c.Identify.OffsetID(r.Partition, r.Offset, r.Time)}
-	if c.index.Seen(0, t.id, now) {
+	if c.index.See(0, t.id, now) {
 		c.books.duplicates++ // read again after a crash
 		c.offsets = append(c.offsets, t.offset)
 		return
 	}
-	c.index.See(0, t.id, now)
 	c.run.note(true)
 	c.books.open[reporting]++
 	c.send(&notice{

@@ -171,7 +171,7 @@ func (s *shard) show() {
 	turned := c.run.stopped != s.stopped
 	s.stopped = c.run.stopped
 	s.shown, s.used, s.head, s.due = c.books, used, c.head().published, c.nextDue()
-	waiting := int64(len(s.inbox.records) + len(c.backlog))
+	waiting := int64(len(s.inbox.records) + c.backlog.len())
 	s.backlog.Store(waiting)
 	s.mu.Unlock()
 	if turned {

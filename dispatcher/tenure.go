@@ -5,14 +5,19 @@ import (
 	"slices"
 	"time"
 
+	"pushd/queue"
 	"pushd/store"
 )
 
 // flushed is what is done once a flush is durable.
 type flushed struct {
-	tenure  int64
-	offsets []int64
+	tenure   int64
+	offsets  []int64
+	outcomes []store.Outcome // only their memory
 }
+
+// spareOutcomes bounds the memory that a partition keeps for outcomes, in their number.
+const spareOutcomes = 2 * flushEarly
 
 // flush hands over what the ledger has to know, and which offsets are done with it. A wake that waits is written as it
 // is now, so that the outcome lines and the wake itself never contradict each other.
@@ -29,9 +34,10 @@ func (c *core) flush() (store.Flush, flushed) {
 			f.Delete = append(f.Delete, d)
 		}
 	}
-	done := flushed{tenure: c.tenure, offsets: c.offsets}
+	done := flushed{tenure: c.tenure, offsets: c.offsets, outcomes: c.outcomes}
 	clear(c.changed)
-	c.outcomes, c.offsets, c.tombstones = nil, nil, nil
+	c.outcomes, c.offsets, c.tombstones = c.spare.outcomes[:0], c.spare.offsets[:0], nil
+	c.spare = flushed{}
 	return f, done
 }
 
@@ -42,6 +48,9 @@ func (c *core) unflushed() bool {
 
 // durable: a flush is in the ledger; its offsets are done (I1, I2).
 func (c *core) durable(f flushed, now time.Time) {
+	if cap(f.outcomes) <= spareOutcomes {
+		c.spare = f
+	}
 	if f.tenure != c.tenure || c.window == nil {
 		return
 	}
@@ -54,7 +63,7 @@ func (c *core) durable(f flushed, now time.Time) {
 // release begins the end of the tenure: no record is taken any more, and drain says when the rest is settled.
 func (c *core) release() {
 	c.draining = true
-	c.backlog = nil
+	c.backlog = fifo[queue.Record]{}
 }
 
 // drain hands over what the lane has not begun and what waits in memory only: its offsets stay undone, and the next

@@ -62,6 +62,7 @@ type wake struct {
 
 	storedUntil time.Time // owing: until when the provider stores the accepted push
 
+	removed   bool // its core does not have it any more
 	moot      bool // begun, but its events are settled already (forgotten, checked in): only the answer is awaited
 	staleSent bool // sent again once after a stale 410
 

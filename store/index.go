@@ -64,21 +64,30 @@ func (x *Index) Seen(d Device, e EventID, now time.Time) bool {
 	return c != nil && s.holds(c.val)
 }
 
-// See remembers that the event was seen now.
-func (x *Index) See(d Device, e EventID, now time.Time) {
+// See remembers that the event was seen now, unless it was before (Seen); it says whether it was.
+func (x *Index) See(d Device, e EventID, now time.Time) (before bool) {
 	x.today = dayOf(now)
-	x.see(d, e, x.dedupe.now(now))
+	if e == 0 {
+		return false
+	}
+	b := x.dedupe.now(now)
+	s := x.dedupe.span(max(b, x.dedupe.newest.Load()))
+	if !x.room(b, s) {
+		return false
+	}
+	key, tag := eventKey(d, e)
+	c := x.events.place(key, tag, s)
+	if s.holds(c.val) {
+		return true
+	}
+	x.remember(c, b, tag)
+	return false
 }
 
+// see remembers that the event was seen in bucket b.
 func (x *Index) see(d Device, e EventID, b uint64) {
-	if e == 0 {
-		return
-	}
 	s := x.dedupe.span(max(b, x.dedupe.newest.Load()))
-	if b<<24 < s.low {
-		if b >= x.dedupe.newest.Load() {
-			x.dedupe.evicted.Inc() // the newest bucket went early
-		}
+	if e == 0 || !x.room(b, s) {
 		return
 	}
 	key, tag := eventKey(d, e)
@@ -86,6 +95,21 @@ func (x *Index) see(d Device, e EventID, b uint64) {
 	if s.holds(c.val) {
 		x.dedupe.remove(uint8(c.val >> 24))
 	}
+	x.remember(c, b, tag)
+}
+
+// room says whether events of bucket b are remembered.
+func (x *Index) room(b uint64, s span) bool {
+	if b<<24 >= s.low {
+		return true
+	}
+	if b >= x.dedupe.newest.Load() {
+		x.dedupe.evicted.Inc() // the newest bucket went early
+	}
+	return false
+}
+
+func (x *Index) remember(c *slot, b uint64, tag uint32) {
 	c.val = uint32(b<<24) | tag
 	x.dedupe.add(b)
 }

@@ -79,8 +79,12 @@ func TestAnIndexRemembersWhatAModelDoes(t *testing.T) {
 				k := eventOf{Device(random.Uint64N(60)), EventID(1 + random.Uint64N(6))}
 				switch random.IntN(8) {
 				case 0, 1:
-					x.See(k.d, k.e, now)
-					m.seen[k] = now
+					m.check(t, x, k, now)
+					if seen := x.Seen(k.d, k.e, now); x.See(k.d, k.e, now) != seen {
+						t.Fatalf("event %v: See says %v, Seen said %v", k, !seen, seen)
+					} else if !seen {
+						m.seen[k] = now
+					}
 				case 2:
 					x.Unsee(k.d, k.e)
 					delete(m.seen, k)

@@ -151,7 +151,7 @@ func parsePlace(partition, offset, at string) (int32, int64, time.Time, bool) {
 // Named is the tenant and the device that a record names, whether it is an event or not; each is empty where it names none that
 // could be one. The key goes before the value.
 func Named(key, value []byte, headers []Header) (tenant, device string) {
-	var r reader
+	r := reader{to: new(Decoder)}
 	if before, after, ok := bytes.Cut(key, []byte("/")); ok {
 		tenant = r.text(&tenantRule, rawText(before))
 		device = r.text(&deviceRule, rawText(after))

@@ -2,9 +2,33 @@ package event
 
 import (
 	"bytes"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
+
+// Decoder decodes records one after the other. The strings of several events share memory, which lives as long as one of
+// them. The zero value is ready; it belongs to one goroutine.
+type Decoder struct {
+	kept strings.Builder // the strings of the newest events, one behind the other; it never moves them
+}
+
+// piece is how much memory the strings of several events share: of a few, lest one that stays long holds much.
+const piece = 1 << 10
+
+// room makes room for n bytes.
+func (d *Decoder) room(n int) {
+	if d.kept.Cap()-d.kept.Len() < n {
+		d.kept = strings.Builder{}
+		d.kept.Grow(max(n, piece))
+	}
+}
+
+// Decode is Decoder.Decode of a single record.
+func Decode(key, value []byte, headers []Header, recordTime time.Time) (Event, error) {
+	var d Decoder
+	return d.Decode(key, value, headers, recordTime)
+}
 
 // Decode reads one record of the check-in topic. Its value is JSON, bare or as the data of a CloudEvent in binary or
 // structured mode; a nil value means that the device of the key is to be forgotten. recordTime, the record's
@@ -15,8 +39,8 @@ import (
 // them they must agree. A trace context that is none is dropped.
 //
 // The error is always an *Error. The event keeps nothing of key, value and headers.
-func Decode(key, value []byte, headers []Header, recordTime time.Time) (Event, error) {
-	e, fault := decode(key, value, headers)
+func (d *Decoder) Decode(key, value []byte, headers []Header, recordTime time.Time) (Event, error) {
+	e, fault := d.decode(key, value, headers)
 	if fault != nil {
 		return Event{}, fault
 	}
@@ -26,7 +50,7 @@ func Decode(key, value []byte, headers []Header, recordTime time.Time) (Event, e
 	return e, nil
 }
 
-func decode(key, value []byte, headers []Header) (Event, *Error) {
+func (d *Decoder) decode(key, value []byte, headers []Header) (Event, *Error) {
 	switch {
 	case len(value) > MaxValue:
 		return Event{}, valueTooLarge(len(value))
@@ -51,7 +75,7 @@ func decode(key, value []byte, headers []Header) (Event, *Error) {
 			return Event{}, fault
 		}
 	}
-	var r reader
+	r := reader{to: d}
 	e := r.event(key, &a, &b, value == nil)
 	return e, r.fault
 }
@@ -102,7 +126,7 @@ func (b *body) keep(name []byte, v value) {
 // event makes the event of what was found, or leaves r.fault.
 func (r *reader) event(key []byte, a *attributes, b *body, tombstone bool) Event {
 	id := b.id.or(a.id)
-	r.kept.Grow(len(key) + len(id.raw) + len(b.tenant.raw) + len(b.device.raw) + len(b.token.raw) +
+	r.to.room(len(key) + len(id.raw) + len(b.tenant.raw) + len(b.device.raw) + len(b.token.raw) +
 		len(b.pushMagic.raw) + len(b.topic.raw) + len(b.reason.raw) + len(a.traceparent.raw))
 	var e Event
 	e.Type = r.eventType(a, b, tombstone)

@@ -133,7 +133,7 @@ func DecodeFeedback(value []byte) (Feedback, error) {
 	if fault := scanObject(value, b.keep); fault != nil {
 		return Feedback{}, fault
 	}
-	var r reader
+	r := reader{to: new(Decoder)}
 	f := Feedback{
 		Outcome:           r.outcome(b.outcome),
 		Tenant:            r.text(&tenantRule, b.tenant),

@@ -33,7 +33,7 @@ var (
 
 // reader takes values out of a record: it checks them and copies what is kept. The first fault stays.
 type reader struct {
-	kept  strings.Builder // the strings of the event, one behind the other
+	to    *Decoder // keeps the strings
 	fault *Error
 }
 
@@ -78,9 +78,10 @@ func (r *reader) text(rule *rule, v value) string {
 }
 
 func (r *reader) keep(word []byte) string {
-	from := r.kept.Len()
-	r.kept.Write(word)
-	return r.kept.String()[from:]
+	kept := &r.to.kept
+	from := kept.Len()
+	kept.Write(word)
+	return kept.String()[from:]
 }
 
 // time is a time; zero where it is not given.

@@ -39,7 +39,7 @@ type gate struct {
 
 	mu    sync.Mutex // guards the inbox
 	inbox gateInbox
-	bell  chan struct{} // capacity 1; rung when the inbox has something
+	bell  bell // rung when the inbox has something
 }
 
 type gateInbox struct {
@@ -65,7 +65,7 @@ func newGate(provider string, cfg Config, m *metrics, log *slog.Logger) *gate {
 		provider: provider, expires: cfg.Merge.Expires, probe: cfg.Merge.HoldProbe, metrics: m,
 		breaker: &breaker{provider: provider, cfg: cfg.Breaker, log: log},
 		close:   providers.Sender.Close, tripped: func(*lane) {}, calmed: func(*lane) {},
-		line: line{round: 1}, bell: make(chan struct{}, 1),
+		line: line{round: 1}, bell: newBell(),
 	}
 }
 
@@ -87,22 +87,32 @@ func (g *gate) change(f func()) {
 	g.mu.Lock()
 	g.inbox.changes = append(g.inbox.changes, f)
 	g.mu.Unlock()
-	ring(g.bell)
+	g.bell.ring()
 }
 
-// offer takes wakes that are ready. It may be called from any goroutine.
-func (g *gate) offer(wakes []*wake) {
+// offer takes wakes that are ready, of which some may be urgent. It may be called from any goroutine.
+func (g *gate) offer(wakes []*wake, urgent bool) {
 	g.mu.Lock()
+	n := len(g.inbox.offers)
 	g.inbox.offers = append(g.inbox.offers, wakes...)
 	g.mu.Unlock()
-	ring(g.bell)
+	if urgent {
+		g.bell.ring()
+		return
+	}
+	g.bell.ringFor(n, n+len(wakes), gather)
 }
 
 func (g *gate) answered(a laneAnswer) {
 	g.mu.Lock()
+	n := len(g.inbox.answers)
 	g.inbox.answers = append(g.inbox.answers, a)
 	g.mu.Unlock()
-	ring(g.bell)
+	if a.outlet.lane.slow.isFull() { // the lane waits for it
+		g.bell.ring()
+		return
+	}
+	g.bell.ringFor(n, n+1, gather)
 }
 
 // halt makes the gate begin nothing any more. Answers are still taken.
@@ -110,14 +120,7 @@ func (g *gate) halt() {
 	g.mu.Lock()
 	g.inbox.halt = true
 	g.mu.Unlock()
-	ring(g.bell)
-}
-
-func ring(bell chan struct{}) {
-	select {
-	case bell <- struct{}{}:
-	default:
-	}
+	g.bell.ring()
 }
 
 // run is the gate's goroutine; it ends with ctx.
@@ -129,7 +132,8 @@ func (g *gate) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-g.bell:
+		case <-g.bell.rung:
+		case <-g.bell.soon.C:
 		case <-timer.C:
 		}
 		g.mu.Lock()

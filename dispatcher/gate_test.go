@@ -51,7 +51,7 @@ func newRoad(rates RatesConfig) *road {
 	e := &Engine{cfg: cfg}
 	r := &road{
 		gate:  newGate(providers.APNs, cfg, newMetrics(nil, e), slog.New(slog.DiscardHandler)),
-		shard: &shard{bell: make(chan struct{}, 1)},
+		shard: &shard{bell: newBell()},
 		now:   epoch,
 	}
 	r.gate.limit(newLimit(rates.Total), newLimit(rates.APNs))
@@ -74,7 +74,7 @@ func (r *road) offer(l *lane, n int, p event.Priority) []*wake {
 		wakes[i] = &wake{name: fmt.Sprintf("%s-%d-%d", l.tenant, p, r.n), shard: r.shard, heapAt: -1}
 		wakes[i].offer.Store(&content{lane: l, priority: p})
 	}
-	r.gate.offer(wakes)
+	r.gate.offer(wakes, p == event.Urgent)
 	return wakes
 }
 
@@ -341,7 +341,7 @@ func TestALapsedWakeIsAnsweredByItsLane(t *testing.T) {
 	l, s := r.lane("a", 0, 100)
 	w := &wake{name: "d", shard: r.shard, heapAt: -1}
 	w.offer.Store(&content{lane: l, expires: r.now})
-	r.gate.offer([]*wake{w})
+	r.gate.offer([]*wake{w}, false)
 	r.step()
 	if got := r.shard.inbox.results; len(s.pushes) != 0 || len(got) != 1 || got[0].Outcome != lapsed {
 		t.Fatalf("%d pushes, results %v", len(s.pushes), got)

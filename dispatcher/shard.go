@@ -8,6 +8,7 @@ import (
 
 	"pushd/providers"
 	"pushd/queue"
+	"pushd/queue/event"
 	"pushd/store"
 )
 
@@ -40,7 +41,7 @@ type shard struct {
 
 	backlog atomic.Int64  // records in the inbox and in the core's backlog
 	space   chan struct{} // capacity 1; rung when the backlog shrinks
-	bell    chan struct{} // capacity 1; rung when the inbox has something
+	bell    bell          // rung when the inbox has something
 }
 
 // shardInbox is what the next step takes in.
@@ -54,7 +55,7 @@ type shardInbox struct {
 func newShard(e *Engine, partition int32, restored *store.Restored) *shard {
 	s := &shard{
 		engine: e, core: newCore(e.env, partition, restored), byGate: make(map[*gate][]*wake),
-		space: make(chan struct{}, 1), bell: make(chan struct{}, 1),
+		space: make(chan struct{}, 1), bell: newBell(),
 	}
 	s.core.shard = s
 	return s
@@ -63,9 +64,10 @@ func newShard(e *Engine, partition int32, restored *store.Restored) *shard {
 // answered takes results of pushes, from a sender's goroutine or a gate's.
 func (s *shard) answered(results []providers.Result) {
 	s.mu.Lock()
+	n := len(s.inbox.results)
 	s.inbox.results = append(s.inbox.results, results...)
 	s.mu.Unlock()
-	ring(s.bell)
+	s.bell.ringFor(n, n+len(results), gatherResults)
 }
 
 // call lets the goroutine run f between two steps.
@@ -73,7 +75,7 @@ func (s *shard) call(f func(now time.Time)) {
 	s.mu.Lock()
 	s.inbox.calls = append(s.inbox.calls, f)
 	s.mu.Unlock()
-	ring(s.bell)
+	s.bell.ring()
 }
 
 // run is the shard's goroutine; it ends with ctx.
@@ -85,7 +87,8 @@ func (s *shard) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-s.bell:
+		case <-s.bell.rung:
+		case <-s.bell.soon.C:
 		case <-timer.C:
 		}
 		s.mu.Lock()
@@ -95,7 +98,7 @@ func (s *shard) run(ctx context.Context) {
 		now := time.Now()
 		s.step(&in, now)
 		if due := s.core.nextDue(); !due.IsZero() {
-			timer.Reset(max(0, due.Sub(now)))
+			timer.Reset(max(dueGrain, due.Sub(now)))
 		}
 		clear(in.results)
 		clear(in.acked)
@@ -124,13 +127,15 @@ func (s *shard) step(in *shardInbox, now time.Time) {
 // act does what the step asks for.
 func (s *shard) act() {
 	out := &s.core.out
+	urgent := false
 	for _, w := range out.offers {
 		g := w.content.lane.gate
 		s.byGate[g] = append(s.byGate[g], w)
+		urgent = urgent || w.content.priority == event.Urgent
 	}
 	for g, wakes := range s.byGate {
 		if len(wakes) > 0 {
-			g.offer(wakes)
+			g.offer(wakes, urgent)
 			clear(wakes)
 			s.byGate[g] = wakes[:0]
 		}
@@ -154,7 +159,7 @@ func (s *shard) publish(notices []*notice) {
 		s.mu.Lock()
 		s.inbox.acked = append(s.inbox.acked, notices...)
 		s.mu.Unlock()
-		ring(s.bell)
+		s.bell.ring()
 	})
 }
 
@@ -230,7 +235,7 @@ func (o *owner) Take(ctx context.Context, batch []queue.Record) error {
 	s.inbox.records = append(s.inbox.records, batch...)
 	s.backlog.Add(int64(len(batch)))
 	s.mu.Unlock()
-	ring(s.bell)
+	s.bell.ring()
 	return nil
 }
 

@@ -42,6 +42,9 @@ func (s *slow) answered(n int) {
 	s.full.Store(0)
 }
 
+// isFull says whether as many pushes are under way as may be.
+func (s *slow) isFull() bool { return s.full.Load() != 0 }
+
 // is says whether it is so now.
 func (s *slow) is(now time.Time) bool {
 	full := s.full.Load()

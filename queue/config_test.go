@@ -69,6 +69,7 @@ func TestValidateNamesEachFault(t *testing.T) {
 		"fetch.min_bytes:": func(c *Config) { c.Fetch.MinBytes = c.Fetch.MaxBytes + 1 },
 		"fetch.max_bytes:": func(c *Config) { c.Fetch.MaxBytes = 1 },
 		"fetch.max_wait:":  func(c *Config) { c.Fetch.MaxWait = 0 },
+		"fetch.gather:":    func(c *Config) { c.Fetch.Gather = 2 * time.Second },
 		"member.session:":  func(c *Config) { c.Member.Session = 0 },
 		"member.heartbeat: 4s is not between 100ms and 1.666s, a third of member.session, which is 5s": func(c *Config) {
 			c.Member.Session, c.Member.Heartbeat = 5*time.Second, 4*time.Second

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
@@ -57,10 +58,14 @@ func (p *partition) handOver(taking context.Context, stop context.CancelCauseFun
 func (p *partition) fetch(taking context.Context, stop context.CancelCauseFunc) {
 	pause := newBackoff()
 	for taking.Err() == nil {
+		asked, next := time.Now(), p.next
 		err := p.fetchOnce(taking)
 		switch {
 		case err == nil:
 			pause.reset()
+			if wait := p.c.cfg.Fetch.Gather - time.Since(asked); wait > 0 && p.next-next < maxBatch {
+				sleep(taking, wait)
+			}
 			continue
 		case taking.Err() != nil:
 			return

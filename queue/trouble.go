@@ -168,7 +168,14 @@ func newBackoff() backoff { return backoff{first: 100 * time.Millisecond, last: 
 // wait pauses; it returns false where ctx ended first.
 func (b *backoff) wait(ctx context.Context) bool {
 	b.next = min(max(2*b.next, b.first), b.last)
-	timer := time.NewTimer(b.next*3/4 + rand.N(b.next/2))
+	return sleep(ctx, b.next*3/4+rand.N(b.next/2))
+}
+
+func (b *backoff) reset() { b.next = 0 }
+
+// sleep returns true after d, or false where ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -177,5 +184,3 @@ func (b *backoff) wait(ctx context.Context) bool {
 		return false
 	}
 }
-
-func (b *backoff) reset() { b.next = 0 }

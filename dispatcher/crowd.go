@@ -53,10 +53,14 @@ func (c *core) crowd(full bool, now time.Time) {
 func (c *core) blame(now time.Time) {
 	total := 0 // offsets held
 	lanes, gates := make(map[*lane]int), make(map[*gate]int)
+	again := make(map[*lane]int) // by wakes that wait for another try
 	for w := range c.holders.all {
 		if w.stands() {
 			n := len(w.taken)
 			lanes[w.content.lane] += n
+			if w.state == waiting {
+				again[w.content.lane] += n
+			}
 			gates[w.content.lane.gate] += n
 			total += n
 		}
@@ -78,7 +82,8 @@ func (c *core) blame(now time.Time) {
 	}
 	for l, n := range lanes {
 		all := others[l.gate] && (l.gate.down() || 2*gates[l.gate] > total)
-		if (l.gate.down() || l.gate.short.is(now) || l.slow.is(now)) && (all || n >= crowded || n*len(lanes) > 2*total) {
+		slow := l.gate.down() || l.gate.short.is(now) || l.slow.is(now) || again[l] >= crowded
+		if slow && (all || n >= crowded || n*len(lanes) > 2*total) {
 			c.crowds[l] = struct{}{}
 		}
 	}

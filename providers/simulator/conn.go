@@ -212,6 +212,7 @@ func (c *conn) readPreface() error {
 	if err != nil {
 		return err
 	}
+	c.arrived = time.Now() // requests may have come with it
 	settings, ok := first.(*http2.SettingsFrame)
 	if !ok || settings.IsAck() {
 		return http2.ConnectionError(http2.ErrCodeProtocol)

@@ -167,11 +167,6 @@ func (c *core) nextDue() time.Time {
 // queue offers the wake to its lane.
 func (c *core) queue(w *wake) {
 	c.unschedule(w)
-	if w.state == suspect && !w.content.suspect {
-		k := *w.content
-		k.suspect = true
-		w.content = &k
-	}
 	c.enter(w, queued)
 	w.offer.Store(w.content)
 	c.out.offers = append(c.out.offers, w)

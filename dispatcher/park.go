@@ -141,7 +141,7 @@ func (c *core) restore(list []store.Waiting, orphan func(tenant, provider string
 			parked: p.Events, durable: true, rewake: p.Rewake, staleSent: p.StaleSent, storedUntil: p.StoredUntil, state: waiting,
 			content: &content{
 				lane: to, token: p.Token, pushMagic: p.PushMagic, topic: p.Topic, pushType: p.PushType,
-				payload: p.Payload, priority: event.Priority(p.Priority), expires: p.Expires,
+				payload: p.Payload, suspect: p.State == suspect.String(), priority: event.Priority(p.Priority), expires: p.Expires,
 				registered: p.Registered, newest: p.Newest, read: p.Read, id: p.ID, traceparent: p.Traceparent,
 			},
 		}

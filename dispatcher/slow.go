@@ -3,6 +3,8 @@ package dispatcher
 import (
 	"sync/atomic"
 	"time"
+
+	"pushd/queue"
 )
 
 // slowFor is for how long a lane, or a gate, counts as slow after it last was found so; and how long it takes to find out.
@@ -21,16 +23,21 @@ type slow struct {
 	measured time.Time
 }
 
-// hold notes that the lane, or the gate, is held back.
-func (s *slow) hold(now time.Time) { s.last.Store(now.UnixNano()) }
+// hold notes that the lane, or the gate, is held back until then.
+func (s *slow) hold(until time.Time) { s.last.Store(until.UnixNano()) }
 
-// fill notes that as many pushes are under way as may be. That is slow where a second brings fewer answers than that.
-func (s *slow) fill(most int, now time.Time) {
+// slowBelow is how many answers a second bring a full lane on, a quarter of a window: with fewer, who is behind it waits for
+// seconds, and parking its wakes costs less than that.
+const slowBelow = queue.WindowSize / 4
+
+// fill notes that as many pushes are under way as may be. That is slow where the answers come slowly.
+func (s *slow) fill(now time.Time) {
 	s.full.CompareAndSwap(0, now.UnixNano())
-	if now.Sub(s.measured) < slowFor {
+	past := now.Sub(s.measured)
+	if past < slowFor {
 		return
 	}
-	if s.answers < most && !s.measured.IsZero() {
+	if float64(s.answers) < slowBelow*past.Seconds() && !s.measured.IsZero() {
 		s.hold(now)
 	}
 	s.answers, s.measured = 0, now

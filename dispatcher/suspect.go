@@ -42,11 +42,18 @@ func (c *core) judge(w *wake, now time.Time) {
 	case ruling == unproven:
 		c.schedule(w, suspect, now.Add(min(unprovenEvery, c.Config.Guard.Patience)), now)
 	case w.content.lane.guard.samples(now, probe):
-		w.attempts = 0
-		c.queue(w)
+		c.resend(w)
 	default:
 		c.schedule(w, suspect, now.Add(probe), now)
 	}
+}
+
+// resend offers a suspect again. Its push goes apart: the token was called dead before.
+func (c *core) resend(w *wake) {
+	k := *w.content
+	k.suspect = true
+	w.content, w.attempts = &k, 0
+	c.queue(w)
 }
 
 // ruling is the guard's, but for a token that was long in doubt alone: one dead device of a small tenant proves nothing.
@@ -98,8 +105,8 @@ func (c *core) absolve(now time.Time, report bool, of func(*lane) bool) {
 			c.believe(w, now)
 			continue
 		}
-		w.resent, w.attempts = true, 0
-		c.queue(w)
+		w.resent = true
+		c.resend(w)
 	}
 }
 

@@ -118,8 +118,9 @@ func (g *gate) turns(now time.Time) time.Time {
 			room = min(room, tokens(limit, now))
 		}
 		if room < 1 {
-			g.short.hold(now)
-			return now.Add(g.untilToken(ramp, now))
+			next := now.Add(g.untilToken(ramp, now))
+			g.short.hold(next)
+			return next
 		}
 		if g.breaker.is(open) {
 			may, when := g.breaker.mayProbe(now)
@@ -173,15 +174,14 @@ func (g *gate) turn(class, room int, now time.Time) {
 func (g *gate) block(l *lane, now time.Time) {
 	switch {
 	case now.Before(l.until):
-		l.slow.hold(now)
 		l.wakeAt = l.until
 	case l.limit == nil || tokens(l.limit, now) > 0:
-		l.slow.fill(l.cap, now)
+		l.slow.fill(now)
 		return // full: its next answer enlists it
 	default:
-		l.slow.hold(now)
 		l.wakeAt = now.Add(untilToken(l.limit, now))
 	}
+	l.slow.hold(l.wakeAt)
 	if !l.timed {
 		l.timed = true
 		g.timed = append(g.timed, l)

@@ -127,6 +127,7 @@ func (old *content) merged(newer *content) *content {
 		c.newest = old.newest
 	}
 	c.read = old.read
+	c.suspect = old.suspect && !c.readdressed(old)
 	return &c
 }
 

@@ -47,7 +47,7 @@ type room []byte
 const pieceOfRoom = 16 << 10
 
 func (r *room) take(n int) []byte {
-	if n > len(*r) {
+	if n > len(*r) || *r == nil { // an empty key is a key
 		*r = make([]byte, max(n, pieceOfRoom))
 	}
 	taken := (*r)[:n:n]

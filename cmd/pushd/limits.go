@@ -40,7 +40,7 @@ func limitProcess(cfg *Config, log *slog.Logger) {
 // Bytes that one entry of a bounded index takes, as the help of its setting says.
 const (
 	bytesPerEventID = 20
-	bytesPerWaiting = 500
+	bytesPerWaiting = 1000
 )
 
 // memoryNeed is the memory that is in use, in bytes, when the large bounds of the configuration are full.
@@ -71,7 +71,7 @@ func checkOpenFiles(cfg *Config, tenants int) error {
 }
 
 // mostConnections is how many connections all tenants together can come to have to a provider. Pipelined senders have one
-// more each, for suspect tokens, and share a total that each may exceed by its first.
+// more each, for suspect tokens, where the total that they share allows it; each may exceed that by its first.
 func mostConnections(tenants, each, total int, pipelined bool) uint64 {
 	if pipelined {
 		return uint64(min(tenants*(each+1), max(total, tenants)))

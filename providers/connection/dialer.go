@@ -84,7 +84,6 @@ type Dialer struct {
 	tls     *tls.Config
 	timeout time.Duration
 	limit   *rate.Limiter
-	dial    net.Dialer
 }
 
 // NewDialer makes the dialer of one credential. The first burst connections are opened at once, later ones at
@@ -122,10 +121,11 @@ func (d *Dialer) Dial(ctx context.Context) (*tls.Conn, error) {
 		return nil, err
 	}
 	var faults []error
+	dial := net.Dialer{Timeout: d.timeout / time.Duration(len(addresses))} // one that never answers leaves time for the others
 	first := rand.IntN(len(addresses))
 	for i := range addresses {
 		address := net.JoinHostPort(addresses[(first+i)%len(addresses)], d.port)
-		socket, err := d.dial.DialContext(ctx, "tcp", address)
+		socket, err := dial.DialContext(ctx, "tcp", address)
 		if err != nil {
 			faults = append(faults, err)
 			continue

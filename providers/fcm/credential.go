@@ -92,7 +92,7 @@ func (t *accessToken) ready() (string, bool) {
 	defer t.mu.Unlock()
 	now := time.Now()
 	good := now.Before(t.ends)
-	if (!good || !now.Before(t.renew)) && t.pending == nil {
+	if (!good || !now.Before(t.renew)) && t.pending == nil && t.ctx.Err() == nil {
 		t.startGrant()
 	}
 	return t.token, good
@@ -107,7 +107,11 @@ func (t *accessToken) current(ctx context.Context) (string, error) {
 	t.mu.Lock()
 	pending := t.pending
 	t.mu.Unlock()
-	if pending == nil { // it came in between
+	switch {
+	case pending != nil:
+	case t.ctx.Err() != nil:
+		return "", t.ctx.Err()
+	default: // it came in between
 		return t.current(ctx)
 	}
 	select {

@@ -6,7 +6,7 @@ import (
 )
 
 // Budget caps the connections of many clients together. What is over it closes the connections of the client that has had
-// nothing to send for the longest. A client may always have one connection: a tenant does not wait for others to rest. So
+// nothing to send for the longest. A client may always have one connection, though none for suspects: a tenant does not wait for others to rest. So
 // the cap holds as long as fewer clients than that are busy at a time.
 //
 // Its lock is taken with Client.mu held, and never the other way round.

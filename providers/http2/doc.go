@@ -3,8 +3,8 @@
 // The promise: every request is answered once, with the server's answer or with a connection.Failure that says whether the
 // server can have processed it. The server's limits hold from the moment they are read: no stream is opened before its
 // SETTINGS, none beyond its number of streams, no byte beyond its windows. What the server surely did not process (streams
-// above a GOAWAY's last one, refused streams) is sent again over another connection, a few times, before its caller hears
-// of it. A server that breaks the protocol loses its connection, and nothing else.
+// above a GOAWAY's last one, refused streams) is sent again over whichever connection has room, a few times, before its
+// caller hears of it. A server that breaks the protocol loses its connection, and nothing else.
 //
 // Why not net/http: it starts a goroutine, makes some fifty objects and writes two TLS records for each request. Here the
 // requests that wait become one write, the answers that came with one read are told together, and there is no goroutine,

@@ -2,6 +2,7 @@ package http2
 
 import (
 	"testing"
+	"testing/synctest"
 
 	"golang.org/x/net/http2"
 
@@ -200,7 +201,8 @@ func TestRetire(t *testing.T) {
 	})
 }
 
-// TestAuthorization: a connection has one to its end; where another is current, the next connection begins with it.
+// TestAuthorization: a connection has one to its end; where another is current, it works on until the connection is there
+// that begins with that.
 func TestAuthorization(t *testing.T) {
 	current := "bearer one"
 	play(t, func(o *Options) { o.Authorization = func() string { return current } }, func(s *stage) {
@@ -220,6 +222,11 @@ func TestAuthorization(t *testing.T) {
 		s.Client.mu.Lock()
 		current = "bearer two"
 		s.Client.mu.Unlock()
+		if a := s.answered(s.send(1)); a.Authorization != "bearer one" {
+			t.Errorf("while the next connection is made: sent with %q", a.Authorization)
+		}
+		s.peer(1)
+		synctest.Wait()
 		if a := s.answered(s.send(1)); a.Authorization != "bearer two" {
 			t.Errorf("sent with %q", a.Authorization)
 		}

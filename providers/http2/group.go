@@ -81,12 +81,18 @@ func (g *group) grow() {
 	g.make()
 }
 
-// make has a connection made, if the budget allows it.
+// make has a connection made, if the budget allows it. Where it allows none for suspects, they go with the others.
 func (g *group) make() {
 	c := g.client
 	c.watch() // so that it does not rest, and is not its own victim
-	victim, ok := c.options.Budget.take(len(g.open) == 0)
+	victim, ok := c.options.Budget.take(g == &c.ordinary && len(g.open)+len(g.drained) == 0)
 	if !ok {
+		if g == &c.suspects && len(g.open) == 0 {
+			for g.waiting.n > 0 {
+				c.ordinary.waiting.push(g.waiting.pop())
+			}
+			c.ordinary.rouse()
+		}
 		return
 	}
 	g.making = true
@@ -97,6 +103,14 @@ func (g *group) make() {
 		}
 		c.connect(g)
 	})
+}
+
+// replace has a connection made in the place of the eldest, if there is none being made.
+func (g *group) replace() {
+	if !g.making && !g.client.closed {
+		g.make()
+		g.replacing = g.making
+	}
 }
 
 // made notes that the connection being made is open, or will not be.
@@ -192,8 +206,9 @@ func (g *group) settle(now time.Duration, out *outbox) {
 	}
 	eldest := g.eldest()
 	if age := g.client.options.MaxAge; age > 0 && now-eldest.since > eldest.age && !g.making {
-		g.make()
-		g.replacing = g.making
+		if g.replace(); !g.making && (len(g.open) > 1 || under == 0) {
+			eldest.drain(out) // the budget allows no other beside it
+		}
 		return
 	}
 	if now-g.settled < settleEvery {

@@ -79,7 +79,7 @@ func (k *conn) encode(before int) (begun int) {
 	if k.stuck > 0 && k.window > 0 {
 		k.unstick()
 	}
-	if k.state != open || k.client.options.Authorization != nil && !k.authorize() {
+	if k.state != open || k.group.waiting.n == 0 || k.client.options.Authorization != nil && !k.authorize() {
 		return before
 	}
 	now := k.client.now()
@@ -102,7 +102,12 @@ func (k *conn) authorize() bool {
 	if k.authorization == "" {
 		k.authorization = current
 	}
-	if k.authorization == current {
+	switch g := k.group; {
+	case k.authorization == current:
+		return true
+	case len(g.open) == 1:
+		// The old one is good for a while yet: nothing waits for the handshake of the connection that comes in its place.
+		g.replace()
 		return true
 	}
 	k.retire()

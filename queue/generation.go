@@ -46,6 +46,11 @@ func (g *generation) run(ctx, ended context.Context) {
 	others.Go(func() { g.measure(taking) })
 
 	<-taking.Done()
+	if errors.Is(context.Cause(taking), kafka.UnknownTopicOrPartition) {
+		for _, p := range g.partitions {
+			p.replaced.Store(true) // the topic is gone, whichever partition was the first to be told
+		}
+	}
 	g.drain(ctx, ended, &owners, abandon)
 	others.Wait()
 	g.commit()

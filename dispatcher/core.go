@@ -139,8 +139,7 @@ func (c *core) head() stamp {
 // tick does what is due.
 func (c *core) tick(now time.Time) {
 	for len(c.due) > 0 && !c.due[0].due.After(now) {
-		w := c.due[0]
-		heap.Pop(&c.due)
+		w := heap.Pop(&c.due).(*wake)
 		switch w.state {
 		case suspect:
 			c.judge(w, now)

@@ -8,12 +8,22 @@ import (
 	"pushd/store"
 )
 
-// take puts a batch of records into the backlog and reads as many as the window has room for.
+// take reads as many of a batch of records as the window has room for, and puts the others into the backlog.
 func (c *core) take(records []queue.Record, now time.Time) {
-	for i := range records {
-		c.backlog.push(records[i])
+	n := 0
+	for c.backlog.len() == 0 && n < len(records) && c.fits(records[n].Offset) {
+		c.record(&records[n], now)
+		n++
+	}
+	for _, r := range records[n:] {
+		c.backlog.push(r)
 	}
 	c.read(now)
+}
+
+// fits says whether the record at an offset may be read now.
+func (c *core) fits(offset int64) bool {
+	return !c.draining && c.window != nil && !c.run.stopped && c.window.Fits(offset)
 }
 
 // read takes records from the backlog while the window has room.
@@ -21,7 +31,7 @@ func (c *core) read(now time.Time) {
 	if c.draining || c.window == nil {
 		return
 	}
-	for c.backlog.len() > 0 && !c.run.stopped && c.window.Fits(c.backlog.first().Offset) {
+	for c.backlog.len() > 0 && c.fits(c.backlog.first().Offset) {
 		r := c.backlog.pop()
 		c.record(&r, now)
 	}

@@ -161,8 +161,14 @@ func (w *wake) events() int { return len(w.taken) + w.parked }
 // withdraw takes the offer back. It says false where the lane has begun the wake.
 func (w *wake) withdraw() bool { return w.offer.Swap(nil) != nil }
 
-// dueHeap orders wakes by due time (container/heap).
-type dueHeap []*wake
+// dueHeap orders wakes by due time (container/heap; what is pushed and popped is a wake). The times stand in the heap itself:
+// there are many wakes, and to compare them one would have to fetch them from all over the memory.
+type dueHeap []dueWake
+
+type dueWake struct {
+	due time.Time // wake.due
+	*wake
+}
 
 func (h dueHeap) Len() int           { return len(h) }
 func (h dueHeap) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
@@ -173,12 +179,12 @@ func (h dueHeap) Swap(i, j int) {
 func (h *dueHeap) Push(x any) {
 	w := x.(*wake)
 	w.heapAt = len(*h)
-	*h = append(*h, w)
+	*h = append(*h, dueWake{w.due, w})
 }
 func (h *dueHeap) Pop() any {
 	last := len(*h) - 1
-	w := (*h)[last]
-	(*h)[last] = nil
+	w := (*h)[last].wake
+	(*h)[last] = dueWake{}
 	*h = (*h)[:last]
 	w.heapAt = -1
 	return w

@@ -239,7 +239,7 @@ func (g *gate) send(l *lane, pushes []providers.Push, now time.Time) {
 	o.inFlight += n
 	l.inFlight += n
 	g.inFlight.Add(int64(n))
-	o.sender.Send(pushes, o.done)
+	o.sender.Send(pushes, o.answered)
 }
 
 // answerSelf gives the shards the lane's own answers.

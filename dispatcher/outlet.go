@@ -15,8 +15,9 @@ import (
 // What a retired outlet is told of its credential says nothing about the lane any more. Its fields belong to the goroutine
 // of the lane's gate, but for those that say otherwise.
 type outlet struct {
-	lane     *lane            // set once
-	sender   providers.Sender // set once
+	lane     *lane                    // set once
+	sender   providers.Sender         // set once
+	answered func([]providers.Result) // done; set once, as a method made a value is an object each time
 	inFlight int
 
 	// barred is true from the first refusal of the credential until a push is answered otherwise. It is also set by
@@ -115,6 +116,7 @@ func (l *lane) equip(c Credential) (replaced bool) {
 	var current *outlet
 	if c.Sender != nil {
 		current = &outlet{lane: l, sender: c.Sender}
+		current.answered = current.done
 	}
 	l.outlet.Store(current)
 	l.probing, l.barredUntil, l.until = false, time.Time{}, time.Time{} // what was said of the old one

@@ -21,6 +21,7 @@
 //	guard    what a lane makes of dead tokens: while nearly all are said to be dead it holds them back
 //	suspect  a wake whose token is said to be dead, and its guard does not believe it yet
 //	crowd    to fill a window so that the other lanes of the partition are not read any more
+//	bell     what wakes the goroutine of a shard or of a gate: at once, or soon, with what comes meanwhile
 //	bad run  nearly all records of a partition are bad: it is stopped
 //	road     a tenant and a provider: by it a lane is found again when its credential is replaced
 //	tenure   one ownership of a partition, from its assignment to its release

@@ -24,7 +24,7 @@ type MergeConfig struct {
 	Expires    time.Duration   `name:"expires" help:"How long a provider may store a push whose event names no expiry. 1m to 672h." default:"168h"`
 	GiveUp     time.Duration   `name:"give_up" help:"How long a wake without an expiry is tried before it is given up with 'expired' feedback." default:"24h"`
 	HoldProbe  time.Duration   `name:"hold_probe" help:"How often one push tries a refused credential again." default:"5m"`
-	MaxWaiting int             `name:"max_waiting" help:"Wakes that may wait in the ledger and in memory, whole process (about 1000 bytes each). Where it is full, wakes keep their offsets and their partition pauses." default:"1000000"`
+	MaxWaiting int             `name:"max_waiting" help:"Wakes that may wait in the ledger and in memory, whole process (about 1200 bytes each). Where it is full, wakes keep their offsets and their partition pauses." default:"1000000"`
 }
 
 // Until says what ends the need for another push.

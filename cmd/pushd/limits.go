@@ -40,7 +40,7 @@ func limitProcess(cfg *Config, log *slog.Logger) {
 // Bytes that one entry of a bounded index takes, as the help of its setting says.
 const (
 	bytesPerEventID = 20
-	bytesPerWaiting = 1000
+	bytesPerWaiting = 1200
 )
 
 // memoryNeed is the memory that is in use, in bytes, when the large bounds of the configuration are full.

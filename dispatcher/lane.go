@@ -87,8 +87,8 @@ func (l *lane) closed(now time.Time) (providers.Outcome, time.Duration) {
 	return 0, 0
 }
 
-// begin takes up to n wakes off the queues, and appends their pushes to some. Wakes whose offer is gone (withdrawn, or begun from another place) cost nothing.
-// Lapsed wakes are answered by the lane.
+// begin takes up to n wakes off the queues, and appends their pushes to some. Wakes whose offer is gone (withdrawn, or begun
+// from another place) cost nothing. Lapsed wakes are answered by the lane.
 func (l *lane) begin(some []providers.Push, n int, now time.Time, expires time.Duration) (pushes []providers.Push, own []providers.Result) {
 	for pushes = some; len(pushes) < n; {
 		class := l.pick()

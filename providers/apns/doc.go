@@ -10,5 +10,8 @@
 //	request.go     a Push as APNs takes it: path, headers, body
 //	answer.go      what an answer, or none, means
 //	credential.go  provider tokens: when they are renewed
-//	sender.go      the way from one to the other, by way of apns2 and connection.Pool
+//	sender.go      which of the two ways to send
+//	pipelined.go   many pushes in one write, by way of http2.Client: what is used
+//	library.go     a call for each push, by way of apns2 and connection.Pool: what that is measured against, and probes with
+//	probe.go       whether APNs accepts a credential
 package apns

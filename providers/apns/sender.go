@@ -16,7 +16,8 @@ const (
 	Library   = "library"   // apns2: a goroutine and a call for each push
 )
 
-// New makes the Sender of a credential. All pipelined Senders of the process have one budget, or none. It connects when the first push is sent.
+// New makes the Sender of a credential. It connects when the first push is sent. All pipelined Senders of the process have
+// one budget, or none.
 func New(cfg Config, credential *providers.APNsCredential, metrics *providers.Metrics, budget *http2.Budget, logger *slog.Logger) (providers.Sender, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err

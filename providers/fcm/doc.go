@@ -10,5 +10,9 @@
 //	request.go     a Push as FCM takes it
 //	answer.go      what an answer, or none, means
 //	credential.go  access tokens: how they are had and renewed
-//	sender.go      the way from one to the other, by way of the Firebase SDK and connection.Pool
+//	sender.go      which of the two ways to send
+//	pipelined.go   many pushes in one write, by way of http2.Client: what is used
+//	library.go     a call for each push, by way of the Firebase SDK and connection.Pool: what that is measured against, and
+//	               probes with
+//	probe.go       whether Google accepts an account
 package fcm

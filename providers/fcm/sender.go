@@ -16,7 +16,8 @@ const (
 	Library   = "library"   // the Firebase SDK: a goroutine and a call for each push
 )
 
-// New makes the Sender of a credential. All pipelined Senders of the process have one budget, or none. It connects, and asks for an access token, when the first push is sent.
+// New makes the Sender of a credential. It connects, and asks for an access token, when the first push is sent. All
+// pipelined Senders of the process have one budget, or none.
 func New(cfg Config, credential *providers.FCMCredential, metrics *providers.Metrics, budget *http2.Budget, logger *slog.Logger) (providers.Sender, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err

@@ -1,7 +1,6 @@
 package http2
 
 import (
-	"errors"
 	"slices"
 	"time"
 
@@ -223,5 +222,3 @@ func (g *group) settle(now time.Duration, out *outbox) {
 func (c *Client) count(state string, n float64) {
 	c.options.Metrics.Connections.WithLabelValues(c.options.Provider, state).Add(n)
 }
-
-var errNoSettings = errors.New("the server sent no SETTINGS in time")

@@ -21,8 +21,9 @@ const (
 )
 
 var (
-	errLate   = errors.New("no answer in time")
-	errSilent = errors.New("the server gave no sign of life")
+	errLate       = errors.New("no answer in time")
+	errSilent     = errors.New("the server gave no sign of life")
+	errNoSettings = errors.New("the server sent no SETTINGS in time")
 )
 
 // watch sees to it that a sweep comes, soon where something is under way; Client.mu is held.

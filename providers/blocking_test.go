@@ -63,8 +63,8 @@ func TestBlockingAnswersEachPushOnceAndKeepsItsLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var under, most atomic.Int64
 		b := NewBlocking(7, func(_ context.Context, p *Push) Result {
-			if n := under.Add(1); n > most.Load() {
-				most.Store(n)
+			n := under.Add(1)
+			for was := most.Load(); n > was && !most.CompareAndSwap(was, n); was = most.Load() {
 			}
 			defer under.Add(-1)
 			<-time.After(time.Duration(rand.IntN(20)) * time.Millisecond)

@@ -66,7 +66,7 @@ type conn struct {
 	goAway        *connection.Failure
 
 	// the writer's
-	out      []byte
+	out      []byte // what is written, or was; while the writer waits a sweep may take it away
 	bearer   []byte // the encoded authorization field
 	bearerOf string
 

@@ -151,8 +151,9 @@ func (k *conn) inspect(now time.Duration, out *outbox) {
 	if k.pinged == 0 && now-k.heard >= quiet {
 		k.ping(now)
 	}
-	if k.table.n == 0 {
+	if k.table.n == 0 && !k.writing {
 		k.table.shrink()
+		k.out = nil
 	}
 	k.endIfDrained(out)
 }

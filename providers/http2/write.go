@@ -19,51 +19,48 @@ const (
 	mostAtOnce = 256
 	// fewAtOnce: where there are fewer, others may be about to come.
 	fewAtOnce = 16
-	// outKept is the memory for writing that an idle connection keeps, in bytes.
-	outKept = 4 << 10
 )
 
 // write sends what there is to send, all of it with one write, until the connection ends.
 func (k *conn) write() {
 	for {
-		begun, more := k.gather(0)
+		out, begun, more := k.gather(0)
 		if 0 < begun && begun < fewAtOnce {
 			// What others are about to hand in goes with the same write (as grpc-go's loopyWriter has it).
 			runtime.Gosched()
-			_, more = k.gather(begun)
+			out, _, more = k.gather(begun)
 		}
-		if len(k.out) > 0 {
-			if _, err := k.socket.Write(k.out); err != nil {
+		if len(out) > 0 {
+			if _, err := k.socket.Write(out); err != nil {
 				k.broken(err)
 				k.hangUp(false)
 				return
 			}
-			k.out = k.out[:0]
 			continue
 		}
 		if !more {
 			break
-		}
-		if cap(k.out) > outKept {
-			k.out = nil
 		}
 		<-k.wake
 	}
 	k.hangUp(true)
 }
 
-// gather encodes what is to be sent into k.out: of new requests as many as are allowed at once, less those that were begun
-// for this write before. It says how many are, and whether the connection goes on.
+// gather encodes what is to be sent: of new requests as many as are allowed at once, less those that were begun for this
+// write before. It says what to write, for how many, and whether the connection goes on.
 //
 // It encodes with the lock held: a request is its caller's again as soon as it is answered, which can be any time.
-func (k *conn) gather(before int) (begun int, more bool) {
+func (k *conn) gather(before int) (out []byte, begun int, more bool) {
 	c := k.client
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if before == 0 {
+		k.out = k.out[:0] // it was written
+	}
 	k.out = append(k.out, k.control...)
 	k.control = k.control[:0]
 	if k.state == ended {
-		return before, false
+		return k.out, before, false
 	}
 	begun = k.encode(before)
 	k.writing = len(k.out) > 0
@@ -71,7 +68,7 @@ func (k *conn) gather(before int) (begun int, more bool) {
 		// With the lock held: otherwise it could undo the deadline of a connection that ends.
 		k.socket.SetWriteDeadline(time.Now().Add(writeTimeout))
 	}
-	return begun, true
+	return k.out, begun, true
 }
 
 // encode is gather for a connection that goes on.

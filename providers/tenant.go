@@ -258,8 +258,8 @@ func (d *document) readSecret(path string) ([]byte, error) {
 	if len(data) > maxCredentialFile {
 		return nil, fmt.Errorf("%s is larger than %d bytes", path, maxCredentialFile)
 	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 && !onlyCertificates(data) {
-		return nil, fmt.Errorf("%s can be read by others (mode %04o): chmod 600 it", path, mode)
+	if onlyCertificates(data) {
+		return data, nil
 	}
-	return data, nil
+	return data, CheckPrivate(path, info)
 }

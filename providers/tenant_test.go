@@ -345,7 +345,7 @@ func TestLoadTenantsRefusesSecretsThatOthersCanRead(t *testing.T) {
 		f.write("acme.json", mode, serviceAccount(t, nil))
 		f.yaml("tenant: acme\napns: {certificate: cert.pem, key: acme.key}\nfcm: {service_account: acme.json}\n")
 		_, faults := LoadTenants(f.dir)
-		want := fmt.Sprintf("can be read by others (mode %04o): chmod 600 it", mode)
+		want := fmt.Sprintf("can be read by others (mode %04o): chmod 600 /", mode)
 		if len(faults) != 2 || !strings.Contains(faults[0].Error(), want) || !strings.Contains(faults[1].Error(), want) {
 			t.Errorf("mode %04o: faults are %v", mode, faults)
 		}

@@ -23,6 +23,8 @@ type Config struct {
 	Start      Reset `name:"start" help:"Where to begin in a partition that the group has never committed: 'earliest' or 'latest'. With latest, events published to a new partition before it was noticed are lost." enum:"earliest,latest" default:"earliest"`
 	OutOfRange Reset `name:"out_of_range" help:"What to do where the committed offset does not exist any more (retention overtook the group, or the topic was created again): go on at the 'earliest' or 'latest' offset, or 'stop' that partition until it was decided." enum:"earliest,latest,stop" default:"earliest"`
 
+	AllowPlaintext bool `name:"allow_plaintext" help:"Speak to brokers beyond this machine without TLS. Events hold tokens, by which devices are woken: only where something else encrypts the way."`
+
 	TLS     TLSConfig     `embed:"" prefix:"tls."`
 	SASL    SASLConfig    `embed:"" prefix:"sasl."`
 	Fetch   FetchConfig   `embed:"" prefix:"fetch."`
@@ -155,8 +157,13 @@ func (c Config) Validate() error {
 		between("shutdown_drain", c.ShutdownDrain, 0, 5*time.Minute),
 		c.validateRevokeDrain(),
 	)
-	if c.SASL.Mechanism == Plain && !c.TLS.Enable && !c.onlyThisMachine() {
-		faults = append(faults, errors.New("sasl.mechanism: plain without TLS sends the password in the clear; set tls.enable or use scram-sha-512"))
+	if !c.TLS.Enable && !c.onlyThisMachine() {
+		if !c.AllowPlaintext {
+			faults = append(faults, errors.New("tls.enable: events, which hold tokens, would cross the network in the clear; set tls.enable, or allow_plaintext where something else encrypts the way"))
+		}
+		if c.SASL.Mechanism == Plain {
+			faults = append(faults, errors.New("sasl.mechanism: plain without TLS sends the password in the clear; set tls.enable or use scram-sha-512"))
+		}
 	}
 	return errors.Join(faults...)
 }
@@ -193,11 +200,11 @@ func CheckTopic(name string) error {
 	return nil
 }
 
-// onlyThisMachine says whether all brokers are reached without a network.
+// onlyThisMachine says whether all brokers are reached without a network; what is no address has its own fault.
 func (c Config) onlyThisMachine() bool {
 	for _, broker := range c.Brokers {
 		host, _, err := net.SplitHostPort(broker)
-		if ip := net.ParseIP(host); err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		if ip := net.ParseIP(host); err == nil && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 			return false
 		}
 	}

@@ -62,7 +62,11 @@ func TestValidateNamesEachFault(t *testing.T) {
 		"sasl.password_file: is empty": func(c *Config) {
 			c.SASL = SASLConfig{Mechanism: Plain, Username: "u"}
 		},
-		"in the clear": func(c *Config) {
+		"tls.enable: events, which hold tokens, would cross the network in the clear": func(c *Config) {
+			c.Brokers = []string{"127.0.0.1:9092", "kafka.example:9092"}
+		},
+		"sasl.mechanism: plain without TLS sends the password in the clear": func(c *Config) {
+			c.AllowPlaintext = true
 			c.Brokers = []string{"kafka.example:9092"}
 			c.SASL = SASLConfig{Mechanism: Plain, Username: "u", PasswordFile: password}
 		},
@@ -97,6 +101,30 @@ func TestValidateNamesEachFault(t *testing.T) {
 			}
 		})
 	}
+	t.Run("plaintext", func(t *testing.T) {
+		t.Parallel()
+		for _, brokers := range []string{"kafka.example:9092", "192.0.2.1:9092", "0.0.0.0:9092", "[::]:9092", "localhost.evil:9092", "127.0.0.1.evil:9092"} {
+			cfg := DefaultConfig()
+			cfg.Brokers = []string{brokers}
+			if err := cfg.Validate(); err == nil {
+				t.Errorf("%s is spoken to in the clear", brokers)
+			}
+			for _, allow := range []func(*Config){func(c *Config) { c.AllowPlaintext = true }, func(c *Config) { c.TLS.Enable = true }} {
+				cfg := cfg
+				allow(&cfg)
+				if err := cfg.Validate(); err != nil {
+					t.Errorf("%s: %v", brokers, err)
+				}
+			}
+		}
+		for _, brokers := range []string{"127.0.0.1:9092", "localhost:9092", "[::1]:9092"} {
+			cfg := DefaultConfig()
+			cfg.Brokers = []string{brokers}
+			if err := cfg.Validate(); err != nil {
+				t.Errorf("%s: %v", brokers, err)
+			}
+		}
+	})
 	t.Run("all at once", func(t *testing.T) {
 		t.Parallel()
 		err := Config{}.Validate()

@@ -60,9 +60,6 @@ func NewConsumer(cfg Config, assign func(context.Context, Assignment) (Owner, er
 // Run consumes until ctx ends; then it lets the owners settle what is under way (at most shutdown_drain), commits, and
 // leaves the group. No failure of Kafka ends it: it tries again, and Ready says why. A Consumer runs once.
 func (c *Consumer) Run(ctx context.Context) error {
-	if !c.cfg.TLS.Enable && !c.cfg.onlyThisMachine() {
-		c.log.Warn("kafka: events, which hold tokens, cross the network in the clear", "mend", "set kafka.tls.enable")
-	}
 	defer c.conn.close()
 	if !c.awaitTopic(ctx) {
 		return nil

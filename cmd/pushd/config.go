@@ -3,10 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/alecthomas/kong"
 
 	"pushd/dispatcher"
+	"pushd/providers"
 	"pushd/providers/apns"
 	"pushd/providers/fcm"
 	"pushd/queue"
@@ -70,7 +72,8 @@ func DefaultConfig() Config {
 // Validate returns the faults of all parts, each beginning with the key it is about.
 func (c Config) Validate() error {
 	return errors.Join(
-		under("kafka", errors.Join(c.Kafka.Validate(), c.Feedback.validate(c.Kafka.Topic))),
+		under("kafka", errors.Join(c.Kafka.Validate(), c.Feedback.validate(c.Kafka.Topic),
+			private("tls.key", c.Kafka.TLS.Key), private("sasl.password_file", c.Kafka.SASL.PasswordFile))),
 		under("store", c.Store.Validate()),
 		c.Engine.Validate(),
 		c.Tenants.Validate(),
@@ -79,6 +82,18 @@ func (c Config) Validate() error {
 		c.Admin.Validate(),
 		c.Log.Validate(),
 	)
+}
+
+// private says whether others can read a file of secrets. That a file is missing, its owner says.
+func private(key, path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil
+	}
+	if err := providers.CheckPrivate(path, info); err != nil {
+		return fmt.Errorf("%s: %w", key, err)
+	}
+	return nil
 }
 
 // share gives the ledger what it takes from the engine's settings. It comes after Validate, which checks them where they

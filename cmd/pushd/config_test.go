@@ -104,9 +104,30 @@ func TestNoFaultRepeatsASecret(t *testing.T) {
 	}
 }
 
+func TestAFileOfKafkasSecretsThatOthersCanReadIsRefused(t *testing.T) {
+	t.Parallel()
+	secret := file(t, "hunter2\n")
+	args := []string{
+		"config", "show", "--kafka.tls.enable", "--kafka.tls.cert=" + secret, "--kafka.tls.key=" + secret,
+		"--kafka.sasl.mechanism=scram-sha-512", "--kafka.sasl.username=u", "--kafka.sasl.password_file=" + secret,
+	}
+	if got := pushd(nil, args...); got.code != exitOK {
+		t.Errorf("mode 0600: exit code %d, %s", got.code, got.stderr)
+	}
+	if err := os.Chmod(secret, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	got := pushd(nil, args...)
+	for _, key := range []string{"kafka.tls.key", "kafka.sasl.password_file"} {
+		if want := "command line: " + key + ": " + secret + " can be read by others (mode 0644): chmod 600 " + secret + "\n"; got.code != exitUsage || !strings.Contains(got.stderr, want) {
+			t.Errorf("exit code %d; no line says %q:\n%s", got.code, want, got.stderr)
+		}
+	}
+}
+
 func TestAFlagGoesBeforeTheEnvironmentBeforeTheFileBeforeTheDefault(t *testing.T) {
 	t.Parallel()
-	config := file(t, "merge:\n  interval: 2m\n  give_up: 3h\nkafka:\n  brokers: [a:1, b:2]\n")
+	config := file(t, "merge:\n  interval: 2m\n  give_up: 3h\nkafka:\n  allow_plaintext: true\n  brokers: [a:1, b:2]\n")
 	env := map[string]string{"PUSHD_MERGE_INTERVAL": "1m", "PUSHD_LOG_LEVEL": ""}
 	flags := []string{"--merge.interval=10s"}
 	for _, c := range []struct {
@@ -153,7 +174,7 @@ func TestListsAreReadFromAllSources(t *testing.T) {
 		"flag":              {nil, []string{"--kafka.brokers=a:1,b:2"}},
 		"flag, given twice": {nil, []string{"--kafka.brokers=a:1", "--kafka.brokers=b:2"}},
 	} {
-		if got := parse(t, c.env, c.args...).Kafka.Brokers; len(got) != 2 || got[0] != "a:1" || got[1] != "b:2" {
+		if got := parse(t, c.env, append(c.args, "--kafka.allow_plaintext")...).Kafka.Brokers; len(got) != 2 || got[0] != "a:1" || got[1] != "b:2" {
 			t.Errorf("%s: brokers are %v, want %s", name, got, want)
 		}
 	}
@@ -207,7 +228,7 @@ func TestAFaultNamesThePlaceThatTheValueCameFrom(t *testing.T) {
 
 func TestTheConfigurationInForceCanBeReadAgain(t *testing.T) {
 	t.Parallel()
-	first := pushd(nil, "config", "show", "--kafka.brokers=a:1,b:2", "--merge.rewake=1m,2m", "--rates.fcm=0.5", "--tenants.dir=null", "--kafka.client_id=yes")
+	first := pushd(nil, "config", "show", "--kafka.brokers=a:1,b:2", "--kafka.tls.enable", "--merge.rewake=1m,2m", "--rates.fcm=0.5", "--tenants.dir=null", "--kafka.client_id=yes")
 	if first.code != exitOK {
 		t.Fatal(first.stderr)
 	}

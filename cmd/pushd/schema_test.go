@@ -98,7 +98,7 @@ func TestTheSchemaTakesEveryWayToWriteAValueThatPushdTakes(t *testing.T) {
 	t.Parallel()
 	s := compiled(t, configSchema(newCatalogue()))
 	for _, text := range []string{
-		"", "{}", "log:\n", "kafka: {brokers: [a:1, b:2]}", "kafka: {brokers: 'a:1,b:2'}", "merge: {rewake: [1m, 2h]}", "merge: {rewake: '1m,2h30m'}",
+		"", "{}", "log:\n", "kafka: {brokers: [a:1, b:2], allow_plaintext: true}", "kafka: {brokers: 'a:1,b:2', allow_plaintext: true}", "merge: {rewake: [1m, 2h]}", "merge: {rewake: '1m,2h30m'}",
 		"merge: {max_waiting: 1_000_000}", "rates: {fcm: 0.5, apns: 1_000.5}", "merge: {interval: 1h2m3.5s}", "kafka: {replication: -1}",
 	} {
 		if got := pushd(nil, "config", "show", "-c", file(t, text)); got.code != exitOK {

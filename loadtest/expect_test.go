@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"pushd/loadtest/promise"
+	"pushd/loadtest/scrape"
 )
 
 // judged is a run of two tenants, both with Apple devices: a-0000 had 10 pushes in each of ten seconds, b-0000 had 20, each of
@@ -31,8 +32,7 @@ groups:
 			r.book.Accepted(n, at)
 		}
 	}
-	r.scrapes.greatest = map[string]float64{"x": 3}
-	r.scrapes.spreads = map[string]bool{"z_seconds": true}
+	r.scrapes.greatest = scrape.Values{"x": 3, "z_seconds_count": 1}
 	return r
 }
 

@@ -2,16 +2,13 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"net/http"
 	"strings"
 	"sync"
 	"time"
 
-	dto "github.com/prometheus/client_model/go"
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
+	"pushd/loadtest/scrape"
 )
 
 // Scrapes is what the daemon says of itself, each second.
@@ -33,26 +30,22 @@ const scrapeWithin = 2 * time.Second
 
 // scraper reads /metrics as Prometheus would.
 type scraper struct {
-	url    string
+	admin  string
 	client http.Client
 
 	mu       sync.Mutex // guards what stands below
 	scrapes  Scrapes
-	last     map[string]float64 // by name with labels; by name alone, the sum of all labels
-	greatest map[string]float64
-	spreads  map[string]bool // the histograms and summaries, by name: they have no value to be bounded
+	last     scrape.Values
+	greatest scrape.Values
 }
 
 func newScraper(admin string) *scraper {
-	return &scraper{
-		url: "http://" + admin + "/metrics", client: http.Client{Timeout: scrapeWithin},
-		greatest: make(map[string]float64), spreads: make(map[string]bool),
-	}
+	return &scraper{admin: admin, client: http.Client{Timeout: scrapeWithin}, greatest: make(scrape.Values)}
 }
 
 // once scrapes.
 func (s *scraper) once(ctx context.Context) {
-	values, err := s.get(ctx)
+	values, err := scrape.Get(ctx, &s.client, s.admin)
 	if ctx.Err() != nil {
 		return
 	}
@@ -75,66 +68,6 @@ func (s *scraper) once(ctx context.Context) {
 	}
 }
 
-func (s *scraper) get(ctx context.Context) (map[string]float64, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url, nil)
-	if err != nil {
-		return nil, err
-	}
-	response, err := s.client.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s: %s", s.url, response.Status)
-	}
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(response.Body)
-	if err != nil {
-		return nil, err
-	}
-	values := make(map[string]float64)
-	for name, family := range families {
-		if kind := family.GetType(); kind == dto.MetricType_HISTOGRAM || kind == dto.MetricType_SUMMARY {
-			s.spread(name)
-			for _, m := range family.GetMetric() { // of all labels together
-				values[name+"_sum"] += m.GetHistogram().GetSampleSum() + m.GetSummary().GetSampleSum()
-				values[name+"_count"] += float64(m.GetHistogram().GetSampleCount() + m.GetSummary().GetSampleCount())
-			}
-			continue
-		}
-		for _, m := range family.GetMetric() {
-			values[series(name, m)] = value(m)
-			if len(m.GetLabel()) > 0 {
-				values[name] += value(m)
-			}
-		}
-	}
-	return values, nil
-}
-
-// series is a metric's name with its labels, as /metrics writes it.
-func series(name string, m *dto.Metric) string {
-	var labels []string
-	for _, l := range m.GetLabel() {
-		labels = append(labels, fmt.Sprintf("%s=%q", l.GetName(), l.GetValue()))
-	}
-	if len(labels) == 0 {
-		return name
-	}
-	return name + "{" + strings.Join(labels, ",") + "}"
-}
-
-func value(m *dto.Metric) float64 {
-	switch {
-	case m.Counter != nil:
-		return m.Counter.GetValue()
-	case m.Gauge != nil:
-		return m.Gauge.GetValue()
-	}
-	return m.GetUntyped().GetValue()
-}
-
 // now is the value of a series at the last scrape; 0 where there is none.
 func (s *scraper) now(name string) float64 {
 	s.mu.Lock()
@@ -148,19 +81,14 @@ func (s *scraper) most(name string) (value float64, missing string) {
 	defer s.mu.Unlock()
 	value, seen := s.greatest[name]
 	family, _, _ := strings.Cut(name, "{")
+	_, spread := s.greatest[family+"_count"]
 	switch {
 	case seen:
 		return value, ""
-	case s.spreads[family]:
+	case spread:
 		return 0, "a histogram or summary, which has no value"
 	}
 	return 0, "at no scrape"
-}
-
-func (s *scraper) spread(name string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.spreads[name] = true
 }
 
 // sum is what was scraped in a run of such a length.

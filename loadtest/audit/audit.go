@@ -77,11 +77,12 @@ func (a *Audit) DeadLetter(key []byte) {
 // Verdict is what the audit found.
 type Verdict struct {
 	Published int
-	Lost      []string  // the ids of events that nothing was done for
-	Extra     int       // accepted pushes that no event asked for
-	Latencies []Latency // of each event that wanted a push, and got it
-	First     time.Time // when the first record was published
-	Last      time.Time // when the last push that was wanted was accepted
+	Lost      []string    // the ids of events that nothing was done for
+	Extra     int         // accepted pushes that no event asked for
+	ExtraAt   []time.Time // when they were accepted, in order
+	Latencies []Latency   // of each event that wanted a push, and got it
+	First     time.Time   // when the first record was published
+	Last      time.Time   // when the last push that was wanted was accepted
 	Feedbacks int
 	Letters   int
 }
@@ -120,13 +121,14 @@ func (a *Audit) Check(receipts Receipts, interval time.Duration) Verdict {
 	}
 	for token, events := range asked {
 		times := receipts(token)
-		v.Extra += max(0, len(times)-events)
-		for i := 1; i < min(len(times), events); i++ {
-			if times[i].Sub(times[i-1]) < interval {
-				v.Extra++
+		for i, at := range times {
+			if i >= events || i > 0 && at.Sub(times[i-1]) < interval {
+				v.ExtraAt = append(v.ExtraAt, at)
 			}
 		}
 	}
+	v.Extra = len(v.ExtraAt)
+	slices.SortFunc(v.ExtraAt, time.Time.Compare)
 	return v
 }
 

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -36,6 +37,9 @@ func TestOnlyAPushAfterTheEventSatisfiesIt(t *testing.T) {
 			v := a.Check(func(string) []time.Time { return c.receipts }, 30*time.Second)
 			if len(v.Lost) != c.lost || v.Extra != c.extra {
 				t.Errorf("lost %v, extra %d; want %d, %d", v.Lost, v.Extra, c.lost, c.extra)
+			}
+			if last := len(c.receipts) - 1; c.extra > 0 && !slices.Equal(v.ExtraAt, c.receipts[last:]) {
+				t.Errorf("too many at %v, want %v", v.ExtraAt, c.receipts[last:])
 			}
 			if pending := a.Pending(func(string) []time.Time { return c.receipts }); pending != c.lost {
 				t.Errorf("%d pending, want %d", pending, c.lost)

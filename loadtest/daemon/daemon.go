@@ -133,6 +133,18 @@ func (d *Daemon) Fell() error {
 	return fmt.Errorf("pushd ended by itself: %v; the end of its log:\n%s", d.cmd.ProcessState, strings.Join(d.log, "\n"))
 }
 
+// Kill ends the daemon as a crash would.
+func (d *Daemon) Kill() {
+	_ = d.cmd.Process.Kill() // where it is gone already, its end says so
+	<-d.Ended
+}
+
+// Freeze keeps the daemon from doing anything, as a virtual machine is that was paused, until Thaw.
+func (d *Daemon) Freeze() error { return d.cmd.Process.Signal(syscall.SIGSTOP) }
+
+// Thaw has a daemon go on that was frozen. It does not know that time has passed.
+func (d *Daemon) Thaw() error { return d.cmd.Process.Signal(syscall.SIGCONT) }
+
 // Stop ends the daemon as an operator would. It must end in order and in time.
 func (d *Daemon) Stop() error {
 	select {

@@ -26,11 +26,21 @@ type Server struct {
 	Feedback string
 	Dead     string
 	Audit    *audit.Audit
+	Away     time.Duration // how long the broker may be away: so long everything is tried again, which can publish events twice
 }
 
 // Publish publishes records in their order, keyed by device, so many per second; 0 is as fast as the broker takes them.
 // It returns when all are acknowledged.
 func (s *Server) Publish(ctx context.Context, records []mixture.Record, perSecond float64) error {
+	return s.PublishFrom(ctx, func(most int) []mixture.Record {
+		batch := records[:min(most, len(records))]
+		records = records[len(batch):]
+		return batch
+	}, perSecond)
+}
+
+// PublishFrom is Publish of what it is handed, so many records at most at a time, until that is nothing.
+func (s *Server) PublishFrom(ctx context.Context, next func(most int) []mixture.Record, perSecond float64) error {
 	transport := &kafka.Transport{}
 	defer transport.CloseIdleConnections()
 	w := &kafka.Writer{
@@ -44,9 +54,7 @@ func (s *Server) Publish(ctx context.Context, records []mixture.Record, perSecon
 		pace = rate.NewLimiter(rate.Limit(perSecond), size)
 	}
 	messages := make([]kafka.Message, 0, size)
-	for rest := records; len(rest) > 0; {
-		batch := rest[:min(size, len(rest))]
-		rest = rest[len(batch):]
+	for batch := next(size); len(batch) > 0; batch = next(size) {
 		if err := pace.WaitN(ctx, len(batch)); err != nil {
 			return err
 		}
@@ -55,11 +63,33 @@ func (s *Server) Publish(ctx context.Context, records []mixture.Record, perSecon
 			messages = append(messages, kafka.Message{Key: batch[i].Key, Value: batch[i].Value})
 		}
 		s.Audit.Publish(batch, time.Now())
-		if err := w.WriteMessages(ctx, messages...); err != nil {
+		if err := s.write(ctx, w, messages); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// again is the pause before what failed is tried again.
+const again = 200 * time.Millisecond
+
+// write writes messages, again and again where the broker may be away. What it had taken the first time comes twice then, with
+// the same ids.
+func (s *Server) write(ctx context.Context, w *kafka.Writer, messages []kafka.Message) error {
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	for began := time.Now(); ; {
+		err := w.WriteMessages(ctx, messages...)
+		if err == nil || ctx.Err() != nil || time.Since(began) >= s.Away {
+			return err
+		}
+		pause.Reset(again)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // Hearer is told what pushd answers.
@@ -107,6 +137,7 @@ func (s *Server) ListenFor(ctx context.Context, hearer Hearer) error {
 func (s *Server) read(ctx context.Context, topic string, partition int, take func(kafka.Message) error) error {
 	r := kafka.NewReader(kafka.ReaderConfig{
 		Brokers: []string{s.Broker}, Topic: topic, Partition: partition, MaxWait: 100 * time.Millisecond,
+		MaxAttempts: 3 + int(s.Away/again), // it pauses that long or longer after each
 	})
 	defer r.Close()
 	for {

@@ -21,6 +21,7 @@ type Config struct {
 	Tenants int     // half of them have Apple devices, half Android, some both
 	Seed    uint64  //
 	Noise   float64 // part of the events that the first tenant publishes in bursts: from 0, none, to 1
+	Once    bool    // each device gets one command: any push beyond the first is seen to be one too many
 }
 
 // Tenant is a customer.
@@ -107,7 +108,11 @@ func New(cfg Config) *Mixture {
 	for ; len(all) < events; n++ {
 		d := m.device(rng, m.Tenants[rng.IntN(len(m.Tenants))], n)
 		at := rng.Float64()
-		for i, gets := 0, commands(rng); i < gets && len(all) < events; i++ {
+		gets := commands(rng)
+		if cfg.Once {
+			gets = 1
+		}
+		for i := 0; i < gets && len(all) < events; i++ {
 			// Commands come in bursts; now and then there is a second one.
 			if at += rng.Float64() * 0.002; rng.IntN(40) == 0 {
 				at += rng.Float64() * 0.5

@@ -22,6 +22,21 @@ func TestTheSameSeedMakesTheSameMixture(t *testing.T) {
 	}
 }
 
+func TestOnceIsOneCommandForEachDevice(t *testing.T) {
+	t.Parallel()
+	commands := map[string]int{}
+	for _, r := range New(Config{Events: 2000, Tenants: 7, Seed: 3, Once: true}).Records {
+		if r.Want != Duplicate {
+			commands[r.Device]++
+		}
+	}
+	for device, n := range commands {
+		if n != 1 {
+			t.Errorf("%s gets %d commands", device, n)
+		}
+	}
+}
+
 func TestEveryRecordIsWhatItIsWantedAs(t *testing.T) {
 	t.Parallel()
 	m := New(Config{Events: 20_000, Tenants: 50, Seed: 1, Noise: .4})

@@ -17,11 +17,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// AdminConfig is the listener for monitoring. It has no authentication, so it is for this machine only unless the
-// operator says that something else keeps strangers out.
+// AdminConfig is the listener for monitoring and for operators' commands. It is for this machine only, unless the operator
+// says who else may ask.
 type AdminConfig struct {
-	Listen      string `name:"listen" help:"Address and port of /metrics, /healthz and /readyz, and of operators' commands, which need the token in store.dir." default:"127.0.0.1:9464" placeholder:"HOST:PORT"`
-	AllowRemote bool   `name:"allow_remote" help:"Let listen be an address that other machines reach. Whoever reaches it can read all but needs the token to command, and nothing is encrypted: have a firewall or a proxy in front." default:"false"`
+	Listen      string `name:"listen" help:"Address and port of /metrics, /healthz and /readyz, and of operators' commands." default:"127.0.0.1:9464" placeholder:"HOST:PORT"`
+	AllowRemote bool   `name:"allow_remote" help:"Let listen be an address that other machines reach; tokens_file says who may ask. Nothing is encrypted: have a proxy in front, or a network that encrypts." default:"false"`
+	TokensFile  string `name:"tokens_file" help:"File of mode 0600 with those who may read (viewer) and command (operator), as \"pushd admin-token\" makes its lines. Read anew for each request. Without it, whoever reaches the listener may read, and commands need the token in store.dir." type:"path" placeholder:"FILE"`
 }
 
 // Validate returns all faults; it does not listen.
@@ -33,10 +34,20 @@ func (c AdminConfig) Validate() error {
 	if _, err := net.LookupPort("tcp", port); err != nil {
 		return fmt.Errorf("admin.listen: %q is not a port; write a number from 0 to 65535", port)
 	}
-	if !c.AllowRemote && !isLoopback(host) {
-		return fmt.Errorf("admin.listen: %q can be reached from other machines, without authentication; listen on 127.0.0.1 or set admin.allow_remote: true", c.Listen)
+	var faults []error
+	switch {
+	case isLoopback(host):
+	case !c.AllowRemote:
+		faults = append(faults, fmt.Errorf("admin.listen: %q can be reached from other machines, and nothing is encrypted; listen on 127.0.0.1, or set admin.allow_remote and admin.tokens_file", c.Listen))
+	case c.TokensFile == "":
+		faults = append(faults, fmt.Errorf("admin.tokens_file: is empty, and %q can be reached from other machines: say who may ask (\"pushd admin-token\" makes a token)", c.Listen))
 	}
-	return nil
+	if c.TokensFile != "" {
+		if _, err := readGrants(c.TokensFile); err != nil {
+			faults = append(faults, fmt.Errorf("admin.tokens_file: %w", err))
+		}
+	}
+	return errors.Join(faults...)
 }
 
 // isLoopback takes only addresses, and localhost: another name could resolve to anything, and differently tomorrow.
@@ -70,8 +81,9 @@ func newRegistry(b build) *prometheus.Registry {
 }
 
 // admin serves /metrics, /healthz (the process answers) and /readyz (it does its work), which only read. Once the engine
-// runs, control adds what commands it, for those who have its token.
+// runs, control adds what commands it.
 type admin struct {
+	access   *access
 	routes   *http.ServeMux
 	server   *http.Server
 	listener net.Listener
@@ -83,12 +95,13 @@ func listenAdmin(cfg AdminConfig, reg *prometheus.Registry, ready *readiness, lo
 	if err != nil {
 		return nil, fmt.Errorf("admin.listen: %w", elsewhereIfTaken(err, "--admin.listen"))
 	}
-	routes := adminRoutes(reg, ready, log)
-	return &admin{
+	routes := http.NewServeMux()
+	a := &admin{
+		access:   newAccess(cfg.TokensFile, log),
 		routes:   routes,
 		listener: listener,
 		server: &http.Server{
-			Handler:           http.MaxBytesHandler(routes, adminMaxBody),
+			Handler:           guarded(routes),
 			ReadHeaderTimeout: adminHeaderTimeout,
 			ReadTimeout:       adminReadTimeout,
 			WriteTimeout:      adminWriteTimeout,
@@ -96,7 +109,30 @@ func listenAdmin(cfg AdminConfig, reg *prometheus.Registry, ready *readiness, lo
 			MaxHeaderBytes:    adminMaxHeader,
 			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		},
-	}, nil
+	}
+	a.handle("GET /metrics", asViewer, scraped(reg, log))
+	a.handle("GET /healthz", anybody, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		fmt.Fprintln(w, "ok")
+	}))
+	a.handle("GET /readyz", anybody, ready)
+	return a, nil
+}
+
+// handle puts a route on the listener, for those who have at least a role.
+func (a *admin) handle(pattern string, least role, handler http.Handler) {
+	a.routes.Handle(pattern, a.access.needs(least, handler))
+}
+
+// guarded bounds what a request may bring, and keeps pages of others away from the answers: their scripts may neither send
+// what commands (http.CrossOriginProtection) nor have an answer taken for a page.
+func guarded(routes http.Handler) http.Handler {
+	bounded := http.NewCrossOriginProtection().Handler(http.MaxBytesHandler(routes, adminMaxBody))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		bounded.ServeHTTP(w, r)
+	})
 }
 
 // elsewhereIfTaken says what to do where an address is taken already.
@@ -107,21 +143,14 @@ func elsewhereIfTaken(err error, flag string) error {
 	return err
 }
 
-func adminRoutes(reg *prometheus.Registry, ready *readiness, log *slog.Logger) *http.ServeMux {
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{
+func scraped(reg *prometheus.Registry, log *slog.Logger) http.Handler {
+	return promhttp.HandlerFor(reg, promhttp.HandlerOpts{
 		ErrorLog:            slog.NewLogLogger(log.Handler(), slog.LevelError),
 		ErrorHandling:       promhttp.ContinueOnError, // one broken collector must not hide the others
 		Registry:            reg,
 		MaxRequestsInFlight: adminMaxScrapes,
 		EnableOpenMetrics:   true,
-	}))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		fmt.Fprintln(w, "ok")
 	})
-	mux.Handle("GET /readyz", ready)
-	return mux
 }
 
 // addr is the address that was taken.

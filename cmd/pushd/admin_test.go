@@ -17,9 +17,14 @@ import (
 // startAdmin serves the admin listener on a free port until the test ends.
 func startAdmin(t *testing.T, ready *readiness, collectors ...prometheus.Collector) string {
 	t.Helper()
+	return "http://" + startAdminOf(t, AdminConfig{Listen: "127.0.0.1:0"}, ready, collectors...).addr().String()
+}
+
+func startAdminOf(t *testing.T, cfg AdminConfig, ready *readiness, collectors ...prometheus.Collector) *admin {
+	t.Helper()
 	reg := newRegistry(build{Version: "v1.2.3", Commit: "abc", Go: "go1.26"})
 	reg.MustRegister(collectors...)
-	a, err := listenAdmin(AdminConfig{Listen: "127.0.0.1:0"}, reg, ready, slog.New(slog.DiscardHandler))
+	a, err := listenAdmin(cfg, reg, ready, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +41,7 @@ func startAdmin(t *testing.T, ready *readiness, collectors ...prometheus.Collect
 			t.Error(err)
 		}
 	})
-	return "http://" + a.addr().String()
+	return a
 }
 
 func get(t *testing.T, url string) (int, string, http.Header) {
@@ -80,8 +85,13 @@ func TestTheAdminListenerIsForThisMachineUnlessToldOtherwise(t *testing.T) {
 			t.Errorf("listen %q: %q does not begin with its key", listen, err)
 		}
 	}
-	if err := (AdminConfig{Listen: "0.0.0.0:9464", AllowRemote: true}).Validate(); err != nil {
-		t.Errorf("with admin.allow_remote: %v", err)
+	remote := AdminConfig{Listen: "0.0.0.0:9464", AllowRemote: true}
+	if err := remote.Validate(); err == nil || !strings.HasPrefix(err.Error(), "admin.tokens_file: is empty, and ") {
+		t.Errorf("with admin.allow_remote and nobody who may ask: %v", err)
+	}
+	remote.TokensFile = file(t, "p viewer sha256:"+strings.Repeat("0", 64)+"\n")
+	if err := remote.Validate(); err != nil {
+		t.Errorf("with admin.allow_remote and admin.tokens_file: %v", err)
 	}
 }
 
@@ -171,6 +181,17 @@ func TestTheAdminListenerOnlyReads(t *testing.T) {
 	}
 	if status, _, _ := get(t, url+"/debug/pprof/"); status != http.StatusNotFound {
 		t.Errorf("/debug/pprof/: %d", status)
+	}
+}
+
+func TestAnswersAreNoPagesForOthers(t *testing.T) {
+	t.Parallel()
+	url := startAdmin(t, newReadiness())
+	for _, path := range []string{"/metrics", "/healthz", "/readyz", "/none"} {
+		_, _, header := get(t, url+path)
+		if header.Get("Content-Security-Policy") != "default-src 'none'; frame-ancestors 'none'" || header.Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("%s: the header is %v", path, header)
+		}
 	}
 }
 

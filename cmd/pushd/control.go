@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,23 +28,22 @@ type controlFile struct {
 	Token   string `json:"token"`   // another one at each start
 }
 
-// control is what an operator tells a running daemon: routes of the admin listener below /control/, for who has the token.
-// Each command is a line of the log.
+// control is what an operator tells a running daemon: routes of the admin listener below /control/. Each that changes
+// something is a line of the log.
 type control struct {
 	path   string
-	token  string
 	engine *dispatcher.Engine
 	log    *slog.Logger
 }
 
 // openControl puts the routes on the listener and writes the file.
 func openControl(dir string, admin *admin, engine *dispatcher.Engine, log *slog.Logger) (*control, error) {
-	c := &control{path: filepath.Join(dir, controlName), token: rand.Text(), engine: engine, log: log}
-	admin.routes.Handle("GET /control/guards", c.allowed(c.guards))
-	admin.routes.Handle("POST /control/guards/release", c.allowed(c.releaseGuard))
-	admin.routes.Handle("GET /control/partitions", c.allowed(c.partitions))
-	admin.routes.Handle("POST /control/partitions/proceed", c.allowed(c.proceed))
-	if err := c.write(controlFile{Address: admin.addr().String(), Token: c.token}); err != nil {
+	c := &control{path: filepath.Join(dir, controlName), engine: engine, log: log}
+	admin.handle("GET /control/guards", asViewer, listing(c.guards))
+	admin.handle("POST /control/guards/release", asOperator, c.audited("release guards", c.releaseGuard))
+	admin.handle("GET /control/partitions", asViewer, listing(c.partitions))
+	admin.handle("POST /control/partitions/proceed", asOperator, c.audited("proceed with partitions", c.proceed))
+	if err := c.write(controlFile{Address: admin.addr().String(), Token: admin.access.local}); err != nil {
 		return nil, fmt.Errorf("store.dir: the file for operators' commands cannot be written: %w", err)
 	}
 	return c, nil
@@ -71,20 +68,25 @@ func (c *control) write(content controlFile) error {
 // close removes the file: there is nobody any more to be told.
 func (c *control) close(context.Context) error { return os.Remove(c.path) }
 
-// allowed lets in who has the token, and answers with what the command gives, or with its error.
-func (c *control) allowed(command func(*http.Request) (any, error)) http.Handler {
-	want := []byte("Bearer " + c.token)
+// listing answers with a list.
+func listing(list func() any) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, list()) })
+}
+
+// change is what there was before a command and what there is after it, of that which the command is about.
+type change struct{ before, after any }
+
+// audited has a command carried out, and leaves a line that says who had what done, and what changed by it.
+func (c *control) audited(action string, command func(*http.Request) (answer any, done change, err error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), want) != 1 {
-			c.log.Warn("a command without the token was refused", "path", r.URL.Path, "from", r.RemoteAddr)
-			writeJSON(w, http.StatusUnauthorized, controlError{"the token is missing or another daemon's: it is in " + controlName + " of store.dir"})
-			return
-		}
-		answer, err := command(r)
+		answer, done, err := command(r)
+		log := c.log.With("actor", callerOf(r).name, "from", r.RemoteAddr, "action", action, "arguments", r.Form.Encode())
 		if err != nil {
+			log.Warn("audit", "error", err)
 			writeJSON(w, http.StatusBadRequest, controlError{err.Error()})
 			return
 		}
+		log.Info("audit", "before", done.before, "after", done.after)
 		writeJSON(w, http.StatusOK, answer)
 	})
 }
@@ -103,12 +105,23 @@ type guardAnswer struct {
 	Accepted int       `json:"accepted"` // of the newest answers
 }
 
-func (c *control) guards(*http.Request) (any, error) {
+func (c *control) guards() any {
 	answer := []guardAnswer{}
 	for _, g := range c.engine.Guards() {
 		answer = append(answer, guardAnswer{g.Tenant, g.Provider, g.Since, g.Dead, g.Accepted})
 	}
-	return answer, nil
+	return answer
+}
+
+// tripped are the providers at which a guard of the tenant is tripped.
+func (c *control) tripped(tenant string) []string {
+	tripped := []string{}
+	for _, g := range c.engine.Guards() {
+		if g.Tenant == tenant {
+			tripped = append(tripped, g.Provider)
+		}
+	}
+	return tripped
 }
 
 // releaseAnswer says which guards of the tenant were tripped, and are not any more.
@@ -116,30 +129,25 @@ type releaseAnswer struct {
 	Released []string `json:"released"` // providers
 }
 
-func (c *control) releaseGuard(r *http.Request) (any, error) {
+func (c *control) releaseGuard(r *http.Request) (any, change, error) {
 	tenant, provider := r.FormValue("tenant"), r.FormValue("provider")
 	report, err := strconv.ParseBool(r.FormValue("report"))
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("report: %q is not true or false", r.FormValue("report"))
+		return nil, change{}, fmt.Errorf("report: %q is not true or false", r.FormValue("report"))
 	case provider != "" && provider != providers.APNs && provider != providers.FCM:
-		return nil, fmt.Errorf("provider: %q is neither %s nor %s", provider, providers.APNs, providers.FCM)
+		return nil, change{}, fmt.Errorf("provider: %q is neither %s nor %s", provider, providers.APNs, providers.FCM)
 	}
+	before := c.tripped(tenant)
 	released, known := c.engine.ReleaseGuard(tenant, provider, report)
 	if !known {
-		return nil, fmt.Errorf("tenant %q has had no push since the start, so there is nothing to release; is it the tenant's name?", tenant)
-	}
-	log := c.log.With("tenant", tenant, "provider", provider, "report", report, "from", r.RemoteAddr)
-	if len(released) == 0 {
-		log.Info("an operator would release a guard, but none is tripped")
-	} else {
-		log.Info("an operator released a guard", "released", len(released))
+		return nil, change{}, fmt.Errorf("tenant %q has had no push since the start, so there is nothing to release; is it the tenant's name?", tenant)
 	}
 	answer := releaseAnswer{Released: []string{}}
 	for _, road := range released {
 		answer.Released = append(answer.Released, road.Provider)
 	}
-	return answer, nil
+	return answer, change{before, c.tripped(tenant)}, nil
 }
 
 // partitionAnswer is a stopped partition.
@@ -150,12 +158,21 @@ type partitionAnswer struct {
 	WaitingSince time.Time `json:"waiting_since,omitzero"` // when the first record that is not read was published
 }
 
-func (c *control) partitions(*http.Request) (any, error) {
+func (c *control) partitions() any {
 	answer := []partitionAnswer{}
 	for _, p := range c.engine.StoppedPartitions() {
 		answer = append(answer, partitionAnswer{p.Partition, p.Bad, p.Of, p.Waiting})
 	}
-	return answer, nil
+	return answer
+}
+
+// stopped are the partitions that are not read on.
+func (c *control) stopped() []int32 {
+	stopped := []int32{}
+	for _, p := range c.engine.StoppedPartitions() {
+		stopped = append(stopped, p.Partition)
+	}
+	return stopped
 }
 
 // proceedAnswer says what became of the partitions that were to go on. Only those that were named can be in the latter two.
@@ -165,21 +182,21 @@ type proceedAnswer struct {
 	NotAssigned []int32 `json:"not_assigned"` // to this daemon
 }
 
-func (c *control) proceed(r *http.Request) (any, error) {
+func (c *control) proceed(r *http.Request) (any, change, error) {
 	if err := r.ParseForm(); err != nil {
-		return nil, err
+		return nil, change{}, err
 	}
 	var named []int32
 	for _, text := range r.Form["partition"] {
 		partition, err := strconv.ParseInt(text, 10, 32)
 		if err != nil {
-			return nil, fmt.Errorf("partition: %q is not a number", text)
+			return nil, change{}, fmt.Errorf("partition: %q is not a number", text)
 		}
 		named = append(named, int32(partition))
 	}
 	slices.Sort(named)
+	before := c.stopped()
 	proceeded, assigned := c.engine.Proceed(named...)
-	c.log.Info("an operator lets partitions go on", "partitions", proceeded, "named", named, "from", r.RemoteAddr)
 	answer := proceedAnswer{ReadOn: append([]int32{}, proceeded...), NotStopped: []int32{}, NotAssigned: []int32{}}
 	for _, p := range slices.Compact(named) {
 		switch {
@@ -190,5 +207,5 @@ func (c *control) proceed(r *http.Request) (any, error) {
 			answer.NotAssigned = append(answer.NotAssigned, p)
 		}
 	}
-	return answer, nil
+	return answer, change{before, c.stopped()}, nil
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -92,9 +93,11 @@ func TestAGuardHoldsBackAFleetUntilItIsReleased(t *testing.T) {
 	if p.server.Audit.Told(tenant, event.TokenDead) == 0 {
 		t.Error("no token was reported after the release")
 	}
-	if line := daemon.said("an operator released a guard"); !strings.Contains(line, "tenant="+tenant) {
-		t.Errorf("the log says %q", line)
-	}
+	want := fmt.Sprintf(`msg=audit component=control actor=local from=127.0.0.1:PORT action="release guards" arguments="provider=&report=false&tenant=%s" before=[apns] after=[]`, tenant)
+	port := regexp.MustCompile(`from=127.0.0.1:\d+`)
+	p.eventually("the log says: "+want, func() bool {
+		return strings.Contains(port.ReplaceAllString(daemon.said("before=[apns]"), "from=127.0.0.1:PORT"), want)
+	})
 	daemon.stop(t)
 }
 
@@ -142,6 +145,10 @@ func TestAStoppedPartitionGoesOnWhenTold(t *testing.T) {
 	if want := `{"read_on":[],"not_stopped":[3],"not_assigned":[99]}` + "\n"; code != exitFailed || out != want || !strings.Contains(faults, "3 is not stopped") {
 		t.Errorf("none that is stopped: exit code %d, %q, %q", code, out, faults)
 	}
+	p.eventually("the log says who did it and what changed", func() bool {
+		return strings.Contains(daemon.said(`before="[0 1 2 3 4 5 6 7]"`), `actor=local from=127.0.0.1:`) &&
+			daemon.said(`action="proceed with partitions" arguments="partition=3&partition=99" before="[0 1 2 3 4 5 6 7]" after="[0 1 2 4 5 6 7]"`) != ""
+	})
 	p.eventually("the rest goes on", func() bool {
 		_, _, code := command("partitions", "proceed", store)
 		return code == exitOK && p.pending() == 0
@@ -164,23 +171,16 @@ func TestOnlyWhoHasTheTokenCommands(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{"GET /control/guards", "POST /control/guards/release", "GET /control/partitions", "POST /control/partitions/proceed"} {
-		method, path, _ := strings.Cut(path, " ")
-		for _, authorization := range []string{"", "Bearer ", "Bearer " + remote.file.Token + "x", remote.file.Token, "Basic " + remote.file.Token} {
-			request, err := http.NewRequest(method, "http://"+remote.file.Address+path, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			request.Header.Set("Authorization", authorization)
-			response, err := http.DefaultClient.Do(request)
-			if err != nil {
-				t.Fatal(err)
-			}
-			response.Body.Close()
-			if response.StatusCode != http.StatusUnauthorized {
-				t.Errorf("%s with %q: %s", path, authorization, response.Status)
+	url := "http://" + remote.file.Address
+	for _, path := range []string{"/control/guards/release", "/control/partitions/proceed"} {
+		for _, authorization := range []string{"", "Bearer ", "Bearer " + remote.file.Token + "x", "Basic " + remote.file.Token} {
+			if status := ask(t, http.MethodPost, url+path, authorization, ""); status != http.StatusUnauthorized {
+				t.Errorf("%s with %q: %d", path, authorization, status)
 			}
 		}
+	}
+	if status := ask(t, http.MethodPost, url+"/control/guards/release", "Bearer "+remote.file.Token, strings.Repeat("x", adminMaxBody+1)); status != http.StatusBadRequest {
+		t.Errorf("with too large a body: %d", status)
 	}
 	store := "--store.dir=" + p.ledger("daemon")
 	for _, row := range []struct {

@@ -36,6 +36,7 @@ type commands struct {
 	Dead       deadCmd        `cmd:"" help:"Look at dead letters, replay or drop them."`
 	Guard      guardCmd       `cmd:"" help:"List and release the guards of a running daemon, which hold back dead tokens."`
 	Partitions partitionsCmd  `cmd:"" help:"List the partitions that a running daemon stopped for bad records, and let them go on."`
+	AdminToken adminTokenCmd  `cmd:"" name:"admin-token" help:"Make a token for the admin listener."`
 	Version    versionCmd     `cmd:"" help:"Show the version."`
 }
 

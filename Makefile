@@ -57,6 +57,10 @@ golden: ## write docs/configuration.md, the JSON Schemas of the files and the go
 fuzz: ## run every fuzz target of the tree for FUZZTIME
 	@GO="$(GO)" .ci/fuzz $(FUZZTIME)
 
+.PHONY: crash
+crash: ## the long forms of the ledger's crash tests: every file operation fails once, ten times as many crashes and damages
+	PUSHD_TEST_WHOLE=1 $(GO) test -count=1 -timeout 30m -v -run 'Crash|MayFail|Damage' ./store
+
 .PHONY: kafka
 kafka: ## start a real Kafka broker for development (Java and Maven; Ctrl-C ends it)
 	$(GO) run ./queue/kafkatest/kafka

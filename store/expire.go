@@ -61,7 +61,7 @@ func (l *Ledger) expire(minute, day uint32) error {
 	if err := l.setLast(batch); err != nil {
 		return err
 	}
-	return batch.Commit(pebble.NoSync)
+	return l.commit(batch, pebble.NoSync)
 }
 
 // tombstoneDays is how many days a dead token is remembered after the day on which it was found dead.

@@ -24,10 +24,10 @@ type Ledger struct {
 	seed    uint64
 	db      *pebble.DB
 	lock    *pebble.Lock
+	fault   *fault
 
 	using  sync.RWMutex // guards closed; held for reading while db is used
 	closed bool
-	broken atomic.Bool // its log could not be written; Pebble does not recover from that
 
 	writing  sync.Mutex // guards what is below
 	sequence uint64     // of the next journal record
@@ -54,7 +54,7 @@ func Open(cfg Config, reg prometheus.Registerer, logger *slog.Logger) (*Ledger, 
 	if err != nil {
 		return nil, fmt.Errorf("open the ledger in %s: %w", cfg.Dir, err)
 	}
-	l := &Ledger{cfg: cfg, logger: logger, lock: lock, indexes: make(map[int32]weak.Pointer[Index])}
+	l := &Ledger{cfg: cfg, logger: logger, lock: lock, fault: newFault(), indexes: make(map[int32]weak.Pointer[Index])}
 	if err := l.open(reg); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the ledger in %s: %w", cfg.Dir, err), l.Close())
 	}
@@ -67,9 +67,13 @@ func (l *Ledger) open(reg prometheus.Registerer) error {
 	if l.metrics, err = newMetrics(reg); err != nil {
 		return err
 	}
-	options := pebbleOptions(l.cfg, l.metrics, l.logger)
+	var opened atomic.Int32
+	options := pebbleOptions(l.cfg, l.metrics, l.fault, &opened, l.logger)
 	options.Lock = l.lock
-	db, err := pebble.Open(l.cfg.Dir, options)
+	err = l.fault.call(func() (err error) {
+		l.db, err = pebble.Open(l.cfg.Dir, options)
+		return err
+	})
 	switch {
 	case err != nil && pebble.IsCorruptionError(err):
 		return fmt.Errorf("it is damaged: %w; move it away, or put back a copy: without it pushd begins anew, where Kafka was "+
@@ -77,7 +81,7 @@ func (l *Ledger) open(reg prometheus.Registerer) error {
 	case err != nil:
 		return err
 	}
-	l.db = db
+	opened.Store(1)
 	resumed, err := l.readMeta()
 	if err != nil {
 		return err
@@ -122,7 +126,7 @@ func (l *Ledger) makeSeed() error {
 	var seed [8]byte
 	_, _ = rand.Read(seed[:]) // never fails
 	l.seed = binary.BigEndian.Uint64(seed[:])
-	return l.db.Set(seedKey, seed[:], pebble.Sync)
+	return l.fault.call(func() error { return l.db.Set(seedKey, seed[:], pebble.Sync) })
 }
 
 // get returns the value of a key, of the given size, or nil.
@@ -162,14 +166,12 @@ func (l *Ledger) Close() error {
 	return nil
 }
 
-// closePebble closes the database. One whose log broke may panic once more.
-func (l *Ledger) closePebble() (err error) {
-	defer func() {
-		if fault := recover(); fault != nil {
-			err = fmt.Errorf("%w: %v", ErrBroken, fault)
-		}
-	}()
-	return l.db.Close()
+// closePebble closes the database, a broken one too.
+func (l *Ledger) closePebble() error {
+	if broken := l.fault.err(); broken != nil {
+		return errors.Join(broken, newFault().call(l.db.Close))
+	}
+	return l.fault.call(l.db.Close)
 }
 
 var errClosed = errors.New("the ledger is closed")

@@ -5,26 +5,48 @@ import (
 	"log/slog"
 	"runtime"
 	"strings"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/sstable/block"
 )
 
+// failuresInARow is how often Pebble's background work may fail, with nothing done between, before that is a fault: Pebble
+// tries again without end and without a pause, and lets writes wait for it when there is too much to do.
+const failuresInARow = 10
+
 // pebbleOptions suit a few large sequential records per flush, read back only at the start and for histories: a large
 // write buffer, room before writes have to wait for compactions, and no bloom filters, for nothing asks for single keys.
-func pebbleOptions(cfg Config, m *metrics, logger *slog.Logger) *pebble.Options {
+//
+// Nothing is compacted before opened is 1: where opening fails, Pebble takes away what a compaction works with, which then
+// panics.
+func pebbleOptions(cfg Config, m *metrics, f *fault, opened *atomic.Int32, logger *slog.Logger) *pebble.Options {
+	var failures atomic.Int32
+	worked := func(err error) {
+		if err == nil {
+			failures.Store(0)
+		}
+	}
 	options := &pebble.Options{
-		FS:                          cfg.FS,
+		FS:                          newDisk(cfg.FS, f),
 		FormatMajorVersion:          pebble.FormatNewest,
 		CacheSize:                   int64(cfg.CacheMB) << 20,
 		MemTableSize:                uint64(cfg.MemTableMB) << 20,
 		MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       24,
-		CompactionConcurrencyRange:  func() (int, int) { return 1, runtime.GOMAXPROCS(0) },
+		CompactionConcurrencyRange:  func() (least, most int) { return int(opened.Load()), runtime.GOMAXPROCS(0) },
 		Logger:                      pebbleLogger{logger},
 		EventListener: &pebble.EventListener{
-			BackgroundError: func(err error) { logger.Error("ledger: background work failed", "error", err) },
+			BackgroundError: func(err error) {
+				if n := failures.Add(1); n <= failuresInARow {
+					logger.Error("ledger: background work failed", "error", err)
+				} else {
+					f.happen(fmt.Errorf("background work failed %d times: %w", n, err))
+				}
+			},
+			FlushEnd:      func(info pebble.FlushInfo) { worked(info.Err) },
+			CompactionEnd: func(info pebble.CompactionInfo) { worked(info.Err) },
 			DataCorruption: func(info pebble.DataCorruptionInfo) {
 				logger.Error("ledger: Pebble found damaged data", "path", info.Path, "error", info.Details)
 			},
@@ -54,17 +76,21 @@ func pebbleOptions(cfg Config, m *metrics, logger *slog.Logger) *pebble.Options 
 type pebbleLogger struct{ logger *slog.Logger }
 
 func (p pebbleLogger) Infof(format string, args ...any) {
-	p.logger.Debug("ledger: pebble", "line", strings.TrimSpace(fmt.Sprintf(format, args...)))
+	p.logger.Debug("ledger: pebble", "line", pebbleLine(format, args))
 }
 
 func (p pebbleLogger) Errorf(format string, args ...any) {
-	p.logger.Error("ledger: pebble", "line", strings.TrimSpace(fmt.Sprintf(format, args...)))
+	p.logger.Error("ledger: pebble", "line", pebbleLine(format, args))
 }
 
-// Fatalf must not return: Pebble calls it where it cannot go on, as when its log cannot be written. What was not
-// durable is not committed either, so ending the process here loses nothing.
+// Fatalf must not return: Pebble calls it where it finds that it is broken itself. What was not durable is not committed
+// either, so that ending the process here loses nothing.
 func (p pebbleLogger) Fatalf(format string, args ...any) {
-	line := strings.TrimSpace(fmt.Sprintf(format, args...))
-	p.logger.Error("ledger: cannot go on; look at the disk", "line", line)
+	line := pebbleLine(format, args)
+	p.logger.Error("ledger: Pebble cannot go on", "line", line)
 	panic("store: " + line)
+}
+
+func pebbleLine(format string, args []any) string {
+	return strings.TrimSpace(fmt.Sprintf(format, args...))
 }

@@ -2,15 +2,11 @@ package store
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 )
-
-// ErrBroken: the disk does not take the ledger's log. Only a new process can go on with what is on the disk.
-var ErrBroken = errors.New("the ledger's log cannot be written; make room on its disk or mend it, and start again")
 
 // Write makes the flushes durable: one batch, one sync for all of them. When it returns an error it is not known
 // whether they are durable, and after ErrBroken nothing can be written any more.
@@ -37,7 +33,7 @@ func (l *Ledger) Write(flushes []Flush) error {
 	if err := l.setLast(batch); err != nil {
 		return fmt.Errorf("flush: %w", err)
 	}
-	if err := l.commit(batch); err != nil {
+	if err := l.commit(batch, pebble.Sync); err != nil {
 		return fmt.Errorf("flush %d partitions: %w", len(flushes), err)
 	}
 	l.metrics.flush.Observe(time.Since(start).Seconds())
@@ -45,18 +41,8 @@ func (l *Ledger) Write(flushes []Flush) error {
 	return nil
 }
 
-// commit makes a batch durable. Where the log cannot be written Pebble calls Fatalf, which panics in this goroutine.
-func (l *Ledger) commit(batch *pebble.Batch) (err error) {
-	if l.broken.Load() {
-		return ErrBroken
-	}
-	defer func() {
-		if fault := recover(); fault != nil {
-			l.broken.Store(true)
-			err = fmt.Errorf("%w: %v", ErrBroken, fault)
-		}
-	}()
-	return batch.Commit(pebble.Sync)
+func (l *Ledger) commit(batch *pebble.Batch, o *pebble.WriteOptions) error {
+	return l.fault.call(func() error { return batch.Commit(o) })
 }
 
 // add puts one partition's flush into the batch.

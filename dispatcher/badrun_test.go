@@ -39,8 +39,8 @@ func TestARunOfNothingButBadRecordsStopsThePartitionUntilToldToProceed(t *testin
 					t.Fatal(err)
 				}
 				pass(time.Minute)
-				if n := len(p.kafka.messages); n != 100 || len(p.engine.Stopped()) != 1 || other.Watermark() != 10 {
-					t.Fatalf("%d dead letters, stopped: %v, the other partition is at %d", n, p.engine.Stopped(), other.Watermark())
+				if n := len(p.kafka.messages); n != 100 || len(p.engine.Stopped()) != 1 || other.Progress().Watermark != 10 {
+					t.Fatalf("%d dead letters, stopped: %v, the other partition is at %d", n, p.engine.Stopped(), other.Progress().Watermark)
 				}
 				if ok, why := p.engine.Ready(); ok || why == "" {
 					t.Error("it is ready")
@@ -48,8 +48,8 @@ func TestARunOfNothingButBadRecordsStopsThePartitionUntilToldToProceed(t *testin
 				p.balanced()
 				p.engine.Proceed(0)
 				pass(time.Minute)
-				if n := len(p.kafka.messages); n != 997 || o.Watermark() != 1100 || len(p.provider.times) != 113 {
-					t.Errorf("%d dead letters, watermark %d, %d pushes after the operator's word", n, o.Watermark(), len(p.provider.times))
+				if n := len(p.kafka.messages); n != 997 || o.Progress().Watermark != 1100 || len(p.provider.times) != 113 {
+					t.Errorf("%d dead letters, watermark %d, %d pushes after the operator's word", n, o.Progress().Watermark, len(p.provider.times))
 				}
 				if ok, why := p.engine.Ready(); !ok {
 					t.Errorf("not ready: %s", why)

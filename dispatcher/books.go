@@ -13,12 +13,13 @@ const reasons = int(event.UnknownTenant) + 1
 
 // books is a shard's account of its events. Conservation (I7), always:
 //
-//	read + restored = duplicates + handedOver + settled, by kind + open, by state + dirty
+//	read + restored = recalled + duplicates + handedOver + settled, by kind + open, by state + dirty
 //
 // Parked wakes are open: they are counted in the state that they wait in.
 type books struct {
 	read       int64 // taken from the partition
 	restored   int64 // unsettled, found in the ledger at the start
+	recalled   int64 // read, and settled by the owner before: its commit says so
 	duplicates int64 // dropped: the same id was seen before
 	handedOver int64 // given back unsettled when a tenure ended
 	settled    [kindCount]int64
@@ -34,7 +35,7 @@ type books struct {
 
 // imbalance is 0, or the engine has lost or doubled an event.
 func (b *books) imbalance() int64 {
-	sum := b.read + b.restored - b.duplicates - b.handedOver - b.dirty
+	sum := b.read + b.restored - b.recalled - b.duplicates - b.handedOver - b.dirty
 	for _, n := range b.settled {
 		sum -= n
 	}
@@ -47,6 +48,7 @@ func (b *books) imbalance() int64 {
 func (b *books) add(o *books) {
 	b.read += o.read
 	b.restored += o.restored
+	b.recalled += o.recalled
 	b.duplicates += o.duplicates
 	b.handedOver += o.handedOver
 	b.dirty += o.dirty

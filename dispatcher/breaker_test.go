@@ -208,8 +208,8 @@ func TestAnOutageOfOneProviderPausesItAloneAndEndsSlowly(t *testing.T) {
 				t.Fatalf("device %d was never pushed to", i)
 			}
 		}
-		if o.Watermark() != offset {
-			t.Errorf("the watermark is %d of %d", o.Watermark(), offset)
+		if o.Progress().Watermark != offset {
+			t.Errorf("the watermark is %d of %d", o.Progress().Watermark, offset)
 		}
 		if !p.engine.gates[providers.APNs].breaker.is(closed) {
 			t.Error("the breaker is not closed in the end")

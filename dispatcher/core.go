@@ -35,6 +35,7 @@ type core struct {
 	// the core only serves the wakes that the ledger holds.
 	tenure   int64
 	window   *queue.Window
+	moved    bool               // the window's progress changed since the goroutine last looked
 	backlog  fifo[queue.Record] // taken from the owner, waiting for room in the window
 	draining bool
 	// Of the window, by offset: one record in stampEvery. A window that begins within a block has a piece of one block more.
@@ -119,13 +120,12 @@ func newCore(env Env, partition int32, restored *store.Restored) *core {
 	}
 }
 
-// assign begins a tenure at offset.
-func (c *core) assign(offset int64) int64 {
+// assign begins a tenure that goes on where the progress of the one before ended, here or on another machine.
+func (c *core) assign(from queue.Progress) {
 	c.tenure++
-	c.window = queue.NewWindow(offset)
+	c.window = queue.NewWindow(from)
 	c.backlog, c.stamped = fifo[queue.Record]{}, -1
 	c.draining, c.run = false, newBadRun(c.Config.DeadLetters)
-	return c.tenure
 }
 
 // head is about the oldest record that is not done; zero where all are.

@@ -69,8 +69,8 @@ func TestAnUrgentWakeBehindAnotherTenantsBacklogIsSentWithinASecond(t *testing.T
 				}
 				p.balanced()
 				pass(5 * time.Minute)
-				if open := p.metric("pushd_wakes"); open != 0 || o.Watermark() != bulk+1 {
-					t.Errorf("%v wakes are left, the watermark is %d", open, o.Watermark())
+				if open := p.metric("pushd_wakes"); open != 0 || o.Progress().Watermark != bulk+1 {
+					t.Errorf("%v wakes are left, the watermark is %d", open, o.Progress().Watermark)
 				}
 				for token, times := range p.provider.times {
 					if times != 1 {

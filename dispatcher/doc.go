@@ -64,7 +64,7 @@
 //
 // # Invariants
 //
-//	I1  An offset is committed only when it and all before it are done (queue.Window, owner.Watermark).
+//	I1  An offset is committed only when it and all before it are done (queue.Window, owner.Progress).
 //	I2  Done means one of: its wake accepted; merged into a wake that is itself done; feedback acknowledged; dead letter
 //	    acknowledged; parked durably; covered by a stored push. Always: feedback, then ledger, then offset, then commit.
 //	I3  An event is settled exactly once. Its outcome and its offset go into the same flush: from settle.go at its end, from

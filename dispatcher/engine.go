@@ -129,7 +129,7 @@ func (e *Engine) Assign(ctx context.Context, a queue.Assignment) (queue.Owner, e
 		return nil, err
 	}
 	o := &owner{shard: s, released: make(chan struct{})}
-	o.watermark.Store(a.Offset)
+	o.progress.Store(&a.From)
 	began := make(chan struct{})
 	s.call(func(time.Time) {
 		if s.owner != nil { // released, but the ledger could not write in time
@@ -137,7 +137,7 @@ func (e *Engine) Assign(ctx context.Context, a queue.Assignment) (queue.Owner, e
 			s.core.abandon()
 			s.endTenure()
 		}
-		s.core.assign(a.Offset)
+		s.core.assign(a.From)
 		s.owner = o
 		close(began)
 	})

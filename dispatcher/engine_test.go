@@ -125,7 +125,7 @@ func (p *plant) stop() {
 
 func (p *plant) assign(partition int32, offset int64) queue.Owner {
 	p.t.Helper()
-	o, err := p.engine.Assign(context.Background(), queue.Assignment{Partition: partition, Offset: offset})
+	o, err := p.engine.Assign(context.Background(), queue.Assignment{Partition: partition, From: queue.At(offset)})
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -186,7 +186,7 @@ func TestEveryRecordIsPushedOnceAndDone(t *testing.T) {
 			}
 			pass(time.Second)
 			p.balanced()
-			if mark := o.Watermark(); mark != n {
+			if mark := o.Progress().Watermark; mark != n {
 				t.Errorf("partition %d: the watermark is %d, not %d", partition, mark, n)
 			}
 		}
@@ -233,7 +233,7 @@ func TestAFullWindowPausesThePartitionOnly(t *testing.T) {
 			t.Fatal(err)
 		}
 		pass(time.Second)
-		if mark := free.Watermark(); mark != 1000 {
+		if mark := free.Progress().Watermark; mark != 1000 {
 			t.Errorf("the other partition's watermark is %d, not 1000", mark)
 		}
 		open.Store(true)
@@ -241,7 +241,7 @@ func TestAFullWindowPausesThePartitionOnly(t *testing.T) {
 			t.Fatal(err)
 		}
 		pass(time.Minute)
-		if mark := stuck.Watermark(); mark != 40_000 {
+		if mark := stuck.Progress().Watermark; mark != 40_000 {
 			t.Errorf("the watermark is %d, not 40000", mark)
 		}
 		p.balanced()
@@ -264,12 +264,12 @@ func TestFeedbackComesBeforeTheOffset(t *testing.T) {
 			t.Fatal(err)
 		}
 		pass(time.Minute)
-		if mark := o.Watermark(); mark != 0 || len(p.kafka.messages) != 11 {
+		if mark := o.Progress().Watermark; mark != 0 || len(p.kafka.messages) != 11 {
 			t.Fatalf("watermark %d with %d messages, none acknowledged", mark, len(p.kafka.messages))
 		}
 		p.kafka.recover()
 		pass(time.Second)
-		if mark := o.Watermark(); mark != 11 {
+		if mark := o.Progress().Watermark; mark != 11 {
 			t.Errorf("watermark %d after the acknowledgements", mark)
 		}
 	})
@@ -292,7 +292,7 @@ func TestReleaseWaitsForWhatIsUnderWay(t *testing.T) {
 		if took := time.Since(began); took > 1500*time.Millisecond {
 			t.Errorf("the release took %v, the answers came after 1 s", took)
 		}
-		if mark := o.Watermark(); mark != 1000 {
+		if mark := o.Progress().Watermark; mark != 1000 {
 			t.Errorf("the watermark is %d, not 1000", mark)
 		}
 		again := p.assign(0, 1000)
@@ -300,7 +300,7 @@ func TestReleaseWaitsForWhatIsUnderWay(t *testing.T) {
 			t.Fatal(err)
 		}
 		pass(3 * time.Second)
-		if mark := again.Watermark(); mark != 1500 {
+		if mark := again.Progress().Watermark; mark != 1500 {
 			t.Errorf("the next owner's watermark is %d, not 1500", mark)
 		}
 		for token, times := range p.provider.times {
@@ -325,10 +325,10 @@ func TestReleaseGivesUpWhatDoesNotAnswerInTime(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		o.Release(ctx)
-		mark := o.Watermark()
+		mark := o.Progress().Watermark
 		pass(time.Minute) // the strays come in
-		if mark != 0 || o.Watermark() != 0 {
-			t.Errorf("the watermark went from %d to %d after the release (I4)", mark, o.Watermark())
+		if mark != 0 || o.Progress().Watermark != 0 {
+			t.Errorf("the watermark went from %d to %d after the release (I4)", mark, o.Progress().Watermark)
 		}
 		p.balanced()
 	})
@@ -352,7 +352,7 @@ func TestARestartSendsNothingThatWasAccepted(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		o.Release(ctx)
-		mark := o.Watermark()
+		mark := o.Progress().Watermark
 		first.stop()
 
 		second := newPlant(t, fs, DefaultConfig(), &provider{latency: time.Millisecond})
@@ -362,8 +362,8 @@ func TestARestartSendsNothingThatWasAccepted(t *testing.T) {
 			t.Fatal(err)
 		}
 		pass(time.Minute)
-		if o.Watermark() != 1000 {
-			t.Errorf("the watermark is %d", o.Watermark())
+		if o.Progress().Watermark != 1000 {
+			t.Errorf("the watermark is %d", o.Progress().Watermark)
 		}
 		if len(second.provider.times) != 1 || second.provider.times["token-d0-0"] != 1 {
 			t.Errorf("after the restart %d devices were pushed to, not the one that was left", len(second.provider.times))
@@ -383,8 +383,8 @@ func TestWaitingWakesAreServedAfterARestartWithoutThePartition(t *testing.T) {
 			t.Fatal(err)
 		}
 		pass(time.Second)
-		if o.Watermark() != 50 {
-			t.Fatalf("the watermark is %d: the wakes are not parked", o.Watermark())
+		if o.Progress().Watermark != 50 {
+			t.Fatalf("the watermark is %d: the wakes are not parked", o.Progress().Watermark)
 		}
 		first.stop()
 
@@ -458,8 +458,8 @@ func TestALedgerThatCannotWriteEndsTheEngineBeforeAnOffset(t *testing.T) {
 		if ok, _ := p.engine.Ready(); ok || len(p.failures) != 1 || !errors.Is(p.failures[0], store.ErrBroken) {
 			t.Errorf("ready: %v, failures: %v", ok, p.failures)
 		}
-		if o.Watermark() != 100 || len(p.provider.times) != pushed {
-			t.Errorf("watermark %d, %d pushes after %d", o.Watermark(), len(p.provider.times), pushed)
+		if o.Progress().Watermark != 100 || len(p.provider.times) != pushed {
+			t.Errorf("watermark %d, %d pushes after %d", o.Progress().Watermark, len(p.provider.times), pushed)
 		}
 		full.Store(false)
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)

@@ -80,8 +80,8 @@ func TestACredentialForWhichEveryTokenIsBadErasesNoFleet(t *testing.T) {
 				if n := p.deadTokens(); n != 0 {
 					t.Fatalf("%d tokens were reported dead", n)
 				}
-				if len(p.engine.Guards()) != 1 || o.Watermark() != 1000 || p.engine.Notes() == "" {
-					t.Fatalf("guards %v, watermark %d, notes %q", p.engine.Guards(), o.Watermark(), p.engine.Notes())
+				if len(p.engine.Guards()) != 1 || o.Progress().Watermark != 1000 || p.engine.Notes() == "" {
+					t.Fatalf("guards %v, watermark %d, notes %q", p.engine.Guards(), o.Progress().Watermark, p.engine.Notes())
 				}
 				p.balanced()
 				before := p.pushes()
@@ -179,8 +179,8 @@ func TestFewDeadTokensAreReportedAfterTheyHaveSettled(t *testing.T) {
 			t.Errorf("%d tokens were reported dead at once", n)
 		}
 		pass(2 * time.Second)
-		if n := p.deadTokens(); n != 100 || o.Watermark() != 1000 {
-			t.Errorf("%d of 100 tokens were reported dead, the watermark is %d", n, o.Watermark())
+		if n := p.deadTokens(); n != 100 || o.Progress().Watermark != 1000 {
+			t.Errorf("%d of 100 tokens were reported dead, the watermark is %d", n, o.Progress().Watermark)
 		}
 	})
 }
@@ -197,8 +197,8 @@ func TestTheOnlyDeviceOfATenantIsReportedInTheEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 		pass(DefaultConfig().Guard.Patience - time.Second)
-		if n := p.deadTokens(); n != 0 || o.Watermark() != 1 {
-			t.Errorf("%d tokens reported dead early; watermark %d", n, o.Watermark())
+		if n := p.deadTokens(); n != 0 || o.Progress().Watermark != 1 {
+			t.Errorf("%d tokens reported dead early; watermark %d", n, o.Progress().Watermark)
 		}
 		pass(time.Minute)
 		if n := p.deadTokens(); n != 1 {
@@ -304,8 +304,8 @@ func TestANewTokenFreesASuspect(t *testing.T) {
 			}
 			pass(30 * time.Second)
 		}
-		if p.provider.times["new"] != 1 || p.deadTokens() != 0 || o.Watermark() != 2 {
-			t.Errorf("pushes %v, %d reported dead, watermark %d", p.provider.times, p.deadTokens(), o.Watermark())
+		if p.provider.times["new"] != 1 || p.deadTokens() != 0 || o.Progress().Watermark != 2 {
+			t.Errorf("pushes %v, %d reported dead, watermark %d", p.provider.times, p.deadTokens(), o.Progress().Watermark)
 		}
 		p.balanced()
 	})

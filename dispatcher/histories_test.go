@@ -9,7 +9,10 @@ import (
 
 	"github.com/cockroachdb/datadriven"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"pushd/providers"
+	"pushd/queue"
 	"pushd/queue/event"
 	"pushd/store"
 )
@@ -25,6 +28,7 @@ import (
 //	begin d1                       the lane claims the first place it has for d1
 //	result d1 OUTCOME [wait=10s] [obeyed] [credential] [since=-1h] [reason=]
 //	advance 30s | ack | flush | crash | release | abandon | assign | state | books
+//	takeover [blind]               another machine goes on; blind: not knowing what is done beyond the commit
 func TestHistories(t *testing.T) {
 	t.Parallel()
 	datadriven.Walk(t, "testdata/histories", func(t *testing.T, path string) {
@@ -74,6 +78,13 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 	case "crash":
 		w.crash()
 		s.places = nil
+	case "takeover": // by another machine, with or without what is known of offsets beyond the commit
+		if d.HasArg("blind") {
+			w.done = queue.At(w.done.Watermark)
+		}
+		w.fs = vfs.NewMem()
+		w.crash()
+		s.places = nil
 	case "replay": // the records from the committed offset on
 		w.read()
 	case "release":
@@ -83,8 +94,8 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		w.core.abandon()
 	case "assign":
 		w.core.endTenure()
-		w.core.assign(w.commit)
-		w.next = int(w.commit)
+		w.core.assign(w.done)
+		w.next = int(w.done.Watermark)
 		w.read()
 	case "state":
 		out.WriteString(w.describe() + "\n")
@@ -270,12 +281,12 @@ func describeFlush(out *strings.Builder, w *world) {
 	if len(f.Tombstones) > 0 {
 		fmt.Fprintf(out, "tombstones: %d\n", len(f.Tombstones))
 	}
-	fmt.Fprintf(out, "commit %d of %d\n", w.commit, len(w.log))
+	fmt.Fprintf(out, "commit %d of %d\n", w.done.Watermark, len(w.log))
 }
 
 func describeBooks(out *strings.Builder, b *books) {
-	fmt.Fprintf(out, "read=%d restored=%d duplicates=%d handed_over=%d dirty=%d strays=%d\n",
-		b.read, b.restored, b.duplicates, b.handedOver, b.dirty, b.strays)
+	fmt.Fprintf(out, "read=%d restored=%d recalled=%d duplicates=%d handed_over=%d dirty=%d strays=%d\n",
+		b.read, b.restored, b.recalled, b.duplicates, b.handedOver, b.dirty, b.strays)
 	for kind := store.Accepted; kind <= store.Noted; kind++ {
 		if n := b.settled[kind]; n > 0 {
 			fmt.Fprintf(out, "settled %s=%d\n", kind, n)

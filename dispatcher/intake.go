@@ -42,11 +42,16 @@ func (c *core) read(now time.Time) {
 }
 
 func (c *core) record(r *queue.Record, now time.Time) {
-	c.window.Take(r.Offset)
+	done := c.window.Take(r.Offset)
 	c.books.read++
 	if block := r.Offset / stampEvery; block != c.stamped {
 		c.stamped = block
 		c.stamps[block%int64(len(c.stamps))] = stamp{published: r.Time, read: now}
+	}
+	if done { // the owner before had it settled (I3)
+		c.books.recalled++
+		c.moved = true
+		return
 	}
 	e, err := c.decoder.Decode(r.Key, r.Value, r.Headers, r.Time)
 	if !r.Cut.Whole() {

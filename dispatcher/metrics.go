@@ -75,6 +75,7 @@ func (m *metrics) count(provider string, results []providers.Result) {
 var (
 	descConsumed   = prometheus.NewDesc("pushd_events_consumed_total", "Events read from the check-in topic.", nil, nil)
 	descRestored   = prometheus.NewDesc("pushd_events_restored_total", "Unsettled events found in the ledger at the start.", nil, nil)
+	descRecalled   = prometheus.NewDesc("pushd_events_recalled_total", "Events read again after a takeover that the owner before had settled, as its last commit says; they are not handled again.", nil, nil)
 	descDuplicates = prometheus.NewDesc("pushd_events_duplicate_total", "Events dropped because their id was seen within dedupe.window.", nil, nil)
 	descHanded     = prometheus.NewDesc("pushd_events_handed_over_total", "Events given back unsettled when a partition was revoked; its next owner reads them again.", nil, nil)
 	descSettled    = prometheus.NewDesc("pushd_events_settled_total", "Events settled, by what became of them.", []string{"outcome"}, nil)
@@ -137,6 +138,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	gauge(descLate, late)
 	counter(descConsumed, b.read)
 	counter(descRestored, b.restored)
+	counter(descRecalled, b.recalled)
 	counter(descDuplicates, b.duplicates)
 	counter(descHanded, b.handedOver)
 	counter(descStrays, b.strays)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"pushd/providers"
+	"pushd/queue"
 	"pushd/queue/event"
 	"pushd/store"
 )
@@ -170,8 +171,11 @@ func (m *model) step() {
 	case n < 98:
 		m.rebalance()
 	default:
+		if m.rng.IntN(2) == 0 {
+			m.done = queue.At(m.done.Watermark) // the metadata was lost
+		}
 		m.crash()
-		m.note("crash, from offset %d", m.commit)
+		m.note("crash, from offset %d, of which %d beyond are known to be done", m.done.Watermark, m.done.Beyond())
 		m.places = nil
 		clear(m.begun)
 		for i := range m.kept {
@@ -343,7 +347,7 @@ func (m *model) answer(device string, r providers.Result) {
 
 func (m *model) flushAll() {
 	m.flush()
-	m.note("flush, commit %d", m.commit)
+	m.note("flush, commit %d", m.done.Watermark)
 	for i := range m.kept {
 		m.kept[i].flushed = m.kept[i].begun > 0
 	}
@@ -370,8 +374,8 @@ func (m *model) rebalance() {
 	}
 	m.flushAll()
 	m.core.endTenure()
-	m.core.assign(m.commit)
-	m.next = int(m.commit)
+	m.core.assign(m.done)
+	m.next = int(m.done.Watermark)
 }
 
 // rest lets everything that is under way come to its end: answers are good, time passes.
@@ -396,13 +400,13 @@ func (m *model) rest() {
 		m.ack()
 		m.flushAll()
 		m.places = append(m.places, m.offers()...)
-		if len(m.core.wakes) == 0 && m.next == len(m.log) && int(m.commit) == len(m.log) {
+		if len(m.core.wakes) == 0 && m.next == len(m.log) && int(m.done.Watermark) == len(m.log) {
 			return
 		}
 		m.advance(30 * time.Second)
 		m.places = append(m.places, m.offers()...)
 	}
-	m.fault = fmt.Sprintf("it does not come to rest: committed %d of %d, wakes:\n%s", m.commit, len(m.log), m.describe())
+	m.fault = fmt.Sprintf("it does not come to rest: committed %d of %d, wakes:\n%s", m.done.Watermark, len(m.log), m.describe())
 }
 
 // check is W.

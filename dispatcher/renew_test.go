@@ -132,8 +132,8 @@ func TestWhatIsHeldForACredentialIsReleasedByItsReplacement(t *testing.T) {
 					t.Fatal(err)
 				}
 				pass(10 * time.Second)
-				if held := p.metric("pushd_holds"); held != 500 || o.Watermark() != 500 {
-					t.Fatalf("%v events are held, the watermark is %d", held, o.Watermark())
+				if held := p.metric("pushd_holds"); held != 500 || o.Progress().Watermark != 500 {
+					t.Fatalf("%v events are held, the watermark is %d", held, o.Progress().Watermark)
 				}
 				c.current.Store(&Credential{Sender: good, InFlight: 1000})
 				p.engine.Renew(acmeFCM)
@@ -177,9 +177,9 @@ func TestATenantThatGoesIsDeadLetteredAndComesBack(t *testing.T) {
 			}
 			pass(time.Second)
 		}
-		if len(first.times) != 10 || len(second.times) != 10 || o.Watermark() != 30 || len(p.kafka.messages) != 10 {
+		if len(first.times) != 10 || len(second.times) != 10 || o.Progress().Watermark != 30 || len(p.kafka.messages) != 10 {
 			t.Errorf("%d pushes before, %d after, %d dead letters between, watermark %d",
-				len(first.times), len(second.times), len(p.kafka.messages), o.Watermark())
+				len(first.times), len(second.times), len(p.kafka.messages), o.Progress().Watermark)
 		}
 		p.balanced()
 	})

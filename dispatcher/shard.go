@@ -163,13 +163,13 @@ func (s *shard) publish(notices []*notice) {
 	})
 }
 
-// show lets others see how the shard stands: the owner's watermark, the metrics, the room for records.
+// show lets others see how the shard stands: the owner's progress, the metrics, the room for records.
 func (s *shard) show() {
 	c := s.core
 	used := 0.0
 	if c.window != nil {
 		used = float64(c.window.Used()) / float64(queue.WindowSize)
-		s.owner.watermark.Store(c.window.Watermark())
+		s.tell()
 	}
 	c.books.wakes = int64(len(c.wakes))
 	s.mu.Lock()
@@ -187,8 +187,17 @@ func (s *shard) show() {
 	}
 }
 
+// tell shows the owner how far the partition is done.
+func (s *shard) tell() {
+	if s.core.moved {
+		s.core.moved = false
+		done := s.core.window.Progress()
+		s.owner.progress.Store(&done)
+	}
+}
+
 func (s *shard) endTenure() {
-	s.owner.watermark.Store(s.core.window.Watermark())
+	s.tell()
 	s.core.endTenure()
 	close(s.owner.released)
 	s.owner = nil
@@ -217,9 +226,9 @@ func (s *shard) durable(done flushed) {
 
 // owner is the queue's side of a tenure. It implements queue.Owner.
 type owner struct {
-	shard     *shard
-	watermark atomic.Int64
-	released  chan struct{} // closed by the shard when the tenure has ended
+	shard    *shard
+	progress atomic.Pointer[queue.Progress]
+	released chan struct{} // closed by the shard when the tenure has ended
 }
 
 func (o *owner) Take(ctx context.Context, batch []queue.Record) error {
@@ -262,4 +271,4 @@ func (o *owner) Release(ctx context.Context) {
 	}
 }
 
-func (o *owner) Watermark() int64 { return o.watermark.Load() }
+func (o *owner) Progress() *queue.Progress { return o.progress.Load() }

@@ -57,6 +57,7 @@ func (c *core) durable(f flushed, now time.Time) {
 	for _, offset := range f.offsets {
 		c.window.Done(offset)
 	}
+	c.moved = c.moved || len(f.offsets) > 0
 	c.read(now)
 }
 

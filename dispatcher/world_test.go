@@ -31,7 +31,7 @@ type world struct {
 	guard   *guard         // of every lane; nil where there is none
 	log     []queue.Record // the partition, from offset 0
 	next    int            // the next record to be read
-	commit  int64          // the committed offset
+	done    queue.Progress // as committed
 	flying  map[string]*wake
 	unacked []*notice
 	sum     books // of the cores before the last crash or stop
@@ -74,8 +74,8 @@ func (w *world) open() {
 	if err := w.core.restore(restored.Waiting, w.orphan, w.now); err != nil {
 		w.t.Fatal(err)
 	}
-	w.core.assign(w.commit)
-	w.next = int(w.commit)
+	w.core.assign(w.done)
+	w.next = int(w.done.Watermark)
 }
 
 func (w *world) route(tenant, provider string) *lane {
@@ -194,11 +194,11 @@ func (w *world) flush() store.Flush {
 	w.core.durable(done, w.now)
 	w.settleStep()
 	if w.core.window != nil {
-		if mark := w.core.window.Watermark(); mark < w.commit {
-			w.t.Fatalf("I1: the watermark went back from %d to %d", w.commit, mark)
-		} else {
-			w.commit = mark
+		done := w.core.window.Progress()
+		if done.Watermark < w.done.Watermark {
+			w.t.Fatalf("I1: the watermark went back from %d to %d", w.done.Watermark, done.Watermark)
 		}
+		w.done = done
 	}
 	return f
 }

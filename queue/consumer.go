@@ -24,6 +24,7 @@ import (
 //	commit         one per generation; owns what was committed; ends before the last commit
 //	watch          one per generation; where this member leads the group, looks for new partitions
 //	measure        one per generation; asks how far the logs go of the partitions that pause
+//	follow         one per generation; asks which leaders the partitions have
 //	fetch          one per partition; asks the broker, fills the pipe
 //	hand over      one per partition; empties the pipe into the owner; the only one that calls Take and Release
 type Consumer struct {

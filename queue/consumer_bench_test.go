@@ -14,7 +14,7 @@ type counter struct {
 	seen   *atomic.Int64
 	enough int64
 	end    context.CancelFunc
-	done   atomic.Int64
+	done   atomic.Pointer[Progress]
 }
 
 func (c *counter) Take(_ context.Context, batch []Record) error {
@@ -22,7 +22,8 @@ func (c *counter) Take(_ context.Context, batch []Record) error {
 		c.window.Take(r.Offset)
 		c.window.Done(r.Offset)
 	}
-	c.done.Store(c.window.Watermark())
+	done := c.window.Progress()
+	c.done.Store(&done)
 	if c.seen.Add(int64(len(batch))) >= c.enough {
 		c.end()
 	}
@@ -31,7 +32,7 @@ func (c *counter) Take(_ context.Context, batch []Record) error {
 
 func (c *counter) Release(context.Context) {}
 
-func (c *counter) Watermark() int64 { return c.done.Load() }
+func (c *counter) Progress() *Progress { return c.done.Load() }
 
 // BenchmarkConsume reads records of 300 bytes from four partitions of a broker in the same process that makes them up.
 func BenchmarkConsume(b *testing.B) {
@@ -46,7 +47,9 @@ func BenchmarkConsume(b *testing.B) {
 	ctx, end := context.WithCancel(context.Background())
 	var seen atomic.Int64
 	c, err := NewConsumer(cfg, func(_ context.Context, a Assignment) (Owner, error) {
-		return &counter{window: NewWindow(a.Offset), seen: &seen, enough: int64(b.N), end: end}, nil
+		c := &counter{window: NewWindow(a.From), seen: &seen, enough: int64(b.N), end: end}
+		c.done.Store(&a.From)
+		return c, nil
 	}, newRegistry(), quiet())
 	if err != nil {
 		b.Fatal(err)

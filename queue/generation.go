@@ -44,6 +44,7 @@ func (g *generation) run(ctx, ended context.Context) {
 	others.Go(func() { g.commitRegularly(taking) })
 	others.Go(func() { g.watch(taking, stop) })
 	others.Go(func() { g.measure(taking) })
+	others.Go(func() { g.follow(taking) })
 
 	<-taking.Done()
 	if errors.Is(context.Cause(taking), kafka.UnknownTopicOrPartition) {
@@ -65,28 +66,34 @@ func (g *generation) takeOver(ctx context.Context) error {
 	for i, a := range assigned {
 		ids[i] = a.ID
 	}
-	have, err := g.extents(ctx, ids)
+	state, err := g.survey(ctx, ids)
 	if err != nil {
 		return err
 	}
 	var stopped []int32
-	for _, a := range assigned {
-		offset, inRange, ok := c.cfg.place(a.Offset, have[a.ID])
+	for _, id := range ids {
+		committed := state.committed[id]
+		offset, inRange, ok := c.cfg.place(committed.offset, state.extents[id])
 		if !inRange {
-			c.outOfRange(a.ID, a.Offset, have[a.ID], offset, ok)
+			c.outOfRange(id, committed.offset, state.extents[id], offset, ok)
 		}
 		if !ok {
-			stopped = append(stopped, int32(a.ID))
+			stopped = append(stopped, int32(id))
 			continue
 		}
-		owner, err := c.assign(ctx, Assignment{Partition: int32(a.ID), Generation: g.gen.ID, Offset: offset})
-		if err != nil {
-			return fmt.Errorf("assign partition %d at offset %d: %w", a.ID, offset, err)
+		of, from := state.lineages[int32(id)], At(offset)
+		if offset == committed.offset {
+			from = c.resume(int32(id), committed, of)
 		}
-		p := &partition{c: c, id: int32(a.ID), owner: owner, next: offset, pipe: newPipe(), committed: a.Offset}
-		p.lag.gauge = c.metrics.lag.WithLabelValues(strconv.Itoa(a.ID))
-		if a.Offset != offset {
-			p.committed = -1 // what stands there is no place; the first commit replaces it, so that it is never asked for again
+		owner, err := c.assign(ctx, Assignment{Partition: int32(id), Generation: g.gen.ID, Topic: of.topic, From: from})
+		if err != nil {
+			return fmt.Errorf("assign partition %d at offset %d: %w", id, offset, err)
+		}
+		p := &partition{c: c, id: int32(id), owner: owner, next: offset, pipe: newPipe(), committed: committed.offset, told: owner.Progress()}
+		p.track.heard(of)
+		p.lag.gauge = c.metrics.lag.WithLabelValues(strconv.Itoa(id))
+		if committed.offset != offset {
+			p.committed, p.told = -1, nil // what stands there is no place; the first commit replaces it, so that it is never asked for again
 		}
 		g.partitions = append(g.partitions, p)
 	}
@@ -95,23 +102,38 @@ func (g *generation) takeOver(ctx context.Context) error {
 	return nil
 }
 
-// extents asks until there is an answer.
-func (g *generation) extents(ctx context.Context, ids []int) (map[int]extent, error) {
+// surveyed is what must be known of partitions to take them over.
+type surveyed struct {
+	extents   map[int]extent
+	committed map[int]commit
+	lineages  map[int32]lineage // may lack some
+}
+
+// survey asks until there is an answer. Only the lineages it goes on without: that costs duplicates at most.
+func (g *generation) survey(ctx context.Context, ids []int) (have surveyed, err error) {
 	if len(ids) == 0 {
-		return nil, nil
+		return have, nil
 	}
 	pause := newBackoff()
-	for {
-		have, err := g.c.conn.extents(ctx, g.c.cfg.Topic, ids...)
+	for try := 1; ; try++ {
+		have.extents, err = g.c.conn.extents(ctx, g.c.cfg.Topic, ids...)
 		if err == nil {
-			return have, nil
+			have.committed, err = g.c.conn.committed(ctx, g.c.cfg.Group, g.c.cfg.Topic, ids)
+		}
+		if err == nil {
+			if have.lineages, err = g.c.conn.lineages(ctx, g.c.cfg.Topic); err == nil || try >= lineageTries {
+				if err != nil {
+					g.c.trouble.about("ask for the leaders' epochs", err)
+				}
+				return have, nil
+			}
 		}
 		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
+			return have, context.Cause(ctx)
 		}
 		g.c.trouble.about("find the places in the partitions", err)
 		if !pause.wait(ctx) {
-			return nil, context.Cause(ctx)
+			return have, context.Cause(ctx)
 		}
 	}
 }
@@ -182,33 +204,6 @@ func (g *generation) commitRegularly(ctx context.Context) {
 			g.commit()
 		case <-ctx.Done():
 			return
-		}
-	}
-}
-
-// commit tells Kafka how far all owners are done (I1), in one request. It takes no context: kafka-go limits it to
-// dialTimeout, and the last one must be made when all contexts have ended. Where it fails nothing is lost, the next one
-// says the same and more; what the last one fails to say will be pushed again.
-func (g *generation) commit() {
-	offsets := map[int]int64{}
-	for _, p := range g.partitions {
-		if watermark := p.owner.Watermark(); watermark > p.committed && !p.replaced.Load() {
-			offsets[int(p.id)] = watermark
-		}
-	}
-	if len(offsets) == 0 {
-		return
-	}
-	begun := time.Now()
-	err := g.gen.CommitOffsets(map[string]map[int]int64{g.c.cfg.Topic: offsets})
-	g.c.metrics.commits.Observe(time.Since(begun).Seconds())
-	if err != nil {
-		g.c.trouble.about("commit offsets", err)
-		return
-	}
-	for _, p := range g.partitions {
-		if offset, ok := offsets[int(p.id)]; ok {
-			p.committed = offset
 		}
 	}
 }

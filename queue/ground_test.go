@@ -127,27 +127,7 @@ func (p ground) committed(t *testing.T) map[int32]int64 {
 // commit commits as Kafka's command line does, outside of any generation.
 func (p ground) commit(t *testing.T, partition int32, offset int64) {
 	t.Helper()
-	request := kmsg.NewPtrOffsetCommitRequest()
-	request.Group = p.cfg.Group
-	request.Generation = -1
-	topic := kmsg.NewOffsetCommitRequestTopic()
-	topic.Topic = p.cfg.Topic
-	id, err := p.topicID(deadline(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	topic.TopicID = id
-	commit := kmsg.NewOffsetCommitRequestTopicPartition()
-	commit.Partition, commit.Offset = partition, offset
-	topic.Partitions = append(topic.Partitions, commit)
-	request.Topics = append(request.Topics, topic)
-	response, err := request.RequestWith(deadline(t), p.client)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := kerr.ErrorForCode(response.Topics[0].Partitions[0].ErrorCode); err != nil {
-		t.Fatal(err)
-	}
+	p.commitWith(t, partition, offset, "")
 }
 
 func (p ground) topicID(ctx context.Context) (id [16]byte, err error) {

@@ -90,10 +90,11 @@ func lateCommitIsRefused(t *testing.T, p ground) {
 			t.Fatal(err)
 		}
 	}
-	owner := &windowOwner{w: w, member: "zombie", window: NewWindow(0)}
+	owner := newWindowOwner(w, "zombie", Assignment{From: At(0)})
 	zombie := newGeneration(c, old)
 	zombie.partitions = []*partition{{c: c, id: 0, owner: owner, committed: -1}}
 	owner.window.Take(99)
+	owner.moved()
 	zombie.commit()
 	if got := p.committed(t)[0]; got != 99 {
 		t.Fatalf("committed up to %d, want 99: a living generation can commit", got)
@@ -107,6 +108,7 @@ func lateCommitIsRefused(t *testing.T, p ground) {
 		t.Fatalf("committed up to %d, want 400", got)
 	}
 	owner.window.Take(149)
+	owner.moved()
 	zombie.commit()
 	if got := p.committed(t)[0]; got != 400 {
 		t.Errorf("a late commit took the committed offset from 400 to %d", got)
@@ -256,8 +258,7 @@ func shutdownIsBounded(t *testing.T, p ground) {
 	w.update(func() {
 		for _, o := range w.current("a") {
 			if o.Partition == 0 {
-				o.window.Done(0)
-				o.open = o.open[1:]
+				o.settleWhere(func(offset int64) bool { return offset == 0 })
 			}
 		}
 	})

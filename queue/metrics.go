@@ -14,6 +14,7 @@ type consumerMetrics struct {
 	skipped    prometheus.Counter
 	errors     *prometheus.CounterVec
 	assigned   prometheus.Gauge
+	metadata   *prometheus.CounterVec
 }
 
 func newConsumerMetrics(reg prometheus.Registerer) *consumerMetrics {
@@ -38,7 +39,19 @@ func newConsumerMetrics(reg prometheus.Registerer) *consumerMetrics {
 		assigned: register(reg, prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "pushd_assigned_partitions", Help: "Partitions that this process owns.",
 		})),
+		metadata: registerMetadata(reg),
 	}
+}
+
+// registerMetadata counts what was found beside the committed offset at an assignment.
+func registerMetadata(reg prometheus.Registerer) *prometheus.CounterVec {
+	vec := register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "pushd_commit_metadata_total", Help: "Partitions taken over, by what was known of events done beyond the committed offset: restored, none, foreign (of another log or offset) or undecodable. The last two cost duplicates, never a wake.",
+	}, []string{"found"}))
+	for _, found := range []string{metadataRestored, metadataNone, metadataForeign, metadataUndecodable} {
+		vec.WithLabelValues(found)
+	}
+	return vec
 }
 
 type publisherMetrics struct {

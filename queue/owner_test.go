@@ -78,7 +78,7 @@ func (w *witness) assign(name string) func(context.Context, Assignment) (Owner, 
 			if err, w.refuse = w.refuse, nil; err != nil {
 				return
 			}
-			owner := &windowOwner{w: w, member: name, Assignment: a, window: NewWindow(a.Offset)}
+			owner := newWindowOwner(w, name, a)
 			for _, other := range w.owners {
 				if other.Partition == a.Partition && !other.released {
 					w.logs = append(w.logs, fmt.Sprintf("VIOLATION: partition %d assigned to %s before %s released it", a.Partition, name, other.member))
@@ -138,9 +138,14 @@ type windowOwner struct {
 	Assignment
 	w        *witness
 	member   string
-	window   *Window // this and all below is guarded by w.mu
-	open     []int64 // taken, not settled
+	window   *Window   // this and all below is guarded by w.mu
+	progress *Progress // of the window
+	open     []int64   // taken, not settled
 	released bool
+}
+
+func newWindowOwner(w *witness, member string, a Assignment) *windowOwner {
+	return &windowOwner{w: w, member: member, Assignment: a, window: NewWindow(a.From), progress: &a.From}
 }
 
 func (o *windowOwner) Take(ctx context.Context, batch []Record) error {
@@ -157,23 +162,38 @@ func (o *windowOwner) Take(ctx context.Context, batch []Record) error {
 			o.w.logs = append(o.w.logs, fmt.Sprintf("VIOLATION: partition %d was taken after it was released", o.Partition))
 		}
 		for _, r := range batch {
-			o.window.Take(r.Offset)
+			if o.window.Take(r.Offset) {
+				continue
+			}
 			o.open = append(o.open, r.Offset)
 			o.w.records = append(o.w.records, r)
 		}
 		if !o.w.holding[o.Partition] {
 			o.settle()
 		}
+		o.moved()
 	})
 	return err
 }
 
 // settle ends all that is open; w.mu is held.
-func (o *windowOwner) settle() {
-	for _, offset := range o.open {
-		o.window.Done(offset)
-	}
-	o.open = nil
+func (o *windowOwner) settle() { o.settleWhere(func(int64) bool { return true }) }
+
+// settleWhere ends what is open of the offsets that which chooses; w.mu is held.
+func (o *windowOwner) settleWhere(which func(offset int64) bool) {
+	o.open = slices.DeleteFunc(o.open, func(offset int64) bool {
+		if which(offset) {
+			o.window.Done(offset)
+			return true
+		}
+		return false
+	})
+	o.moved()
+}
+
+func (o *windowOwner) moved() {
+	p := o.window.Progress()
+	o.progress = &p
 }
 
 func (o *windowOwner) Release(ctx context.Context) {
@@ -181,10 +201,10 @@ func (o *windowOwner) Release(ctx context.Context) {
 	o.w.update(func() { o.released = true })
 }
 
-func (o *windowOwner) Watermark() int64 {
+func (o *windowOwner) Progress() *Progress {
 	o.w.mu.Lock()
 	defer o.w.mu.Unlock()
-	return o.window.Watermark()
+	return o.progress
 }
 
 // member is a Consumer that runs.

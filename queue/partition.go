@@ -24,9 +24,11 @@ type partition struct {
 	pipe  *pipe
 	lag   lag
 
-	next      int64    // the offset to be fetched next; owned by the fetch goroutine
-	records   []Record // memory for those of the next answer; owned by the fetch goroutine
-	committed int64    // what stands in Kafka, or -1; owned by whoever commits
+	next      int64     // the offset to be fetched next; owned by the fetch goroutine
+	records   []Record  // memory for those of the next answer; owned by the fetch goroutine
+	committed int64     // what stands in Kafka, or -1; owned by whoever commits
+	told      *Progress // what was committed last, or what the owner began with; owned by whoever commits
+	track     track
 
 	// replaced is set when the log may be another than the one that the owner read from. Then its watermark means nothing:
 	// committed, it would skip the beginning of the new log.
@@ -59,6 +61,7 @@ func (p *partition) fetch(taking context.Context, stop context.CancelCauseFunc) 
 	pause := newBackoff()
 	for taking.Err() == nil {
 		asked, next := time.Now(), p.next
+		p.track.fetching(next)
 		err := p.fetchOnce(taking)
 		switch {
 		case err == nil:

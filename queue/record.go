@@ -30,12 +30,13 @@ type Message struct {
 type Assignment struct {
 	Partition  int32
 	Generation int32
-	Offset     int64 // the first offset that will be handed over
+	Topic      TopicID  // zero where the brokers do not tell
+	From       Progress // what is done already; records are handed over from its watermark on
 }
 
 // Owner is who takes the records of an assigned partition, for one generation. The dispatcher's tenure is one.
 //
-// Calls come from one goroutine in the order Take…, Release; Watermark may be called from any other at any time.
+// Calls come from one goroutine in the order Take…, Release; Progress may be called from any other at any time.
 type Owner interface {
 	// Take hands over a batch in offset order. It blocks while the owner is full (this is how a partition is paused)
 	// and returns ctx's error when that ends first; then none of the batch counts as taken.
@@ -43,9 +44,10 @@ type Owner interface {
 	Take(ctx context.Context, batch []Record) error
 
 	// Release ends the ownership: it begins nothing new, waits until what is under way is settled and in the ledger,
-	// or until ctx ends, and returns. After it the watermark does not move any more (I4).
+	// or until ctx ends, and returns. After it the progress does not change any more (I4).
 	Release(ctx context.Context)
 
-	// Watermark is the next offset to commit: it and everything before it is done and durable (I1).
-	Watermark() int64
+	// Progress says what is done and durable: everything before the watermark, which can be committed (I1), and what is
+	// done beyond it. Who gets it does not write to it; where nothing has changed it is the same as before.
+	Progress() *Progress
 }

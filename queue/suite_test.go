@@ -22,6 +22,8 @@ func suite(t *testing.T, b testBroker) {
 		"records are handed over in order and as they were published":   recordsAreHandedOver,
 		"of a record larger than any event the beginning is read":       largeRecordsAreCut,
 		"a restart goes on exactly where the last run has committed":    restartResumes,
+		"a takeover hands over only what was not done":                  takeoverSkipsWhatIsDone,
+		"a takeover believes no metadata but its own log's":             takeoverDistrusts,
 		"two members share the partitions and give them up":             membersShare,
 		"a late commit of an ended generation is refused":               lateCommitIsRefused,
 		"new partitions are noticed":                                    newPartitionsAreNoticed,

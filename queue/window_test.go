@@ -32,7 +32,7 @@ func (m *windowModel) settle() {
 // It returns how often the window was full, so that a caller can see that the run meant something.
 func againstModel(t *testing.T, start int64, steps int, random func(n int) int) (full int) {
 	t.Helper()
-	w := NewWindow(start)
+	w := NewWindow(At(start))
 	m := &windowModel{open: map[int64]bool{}, watermark: start, next: start}
 	var open []int64
 	for range steps {
@@ -110,7 +110,7 @@ func FuzzWindow(f *testing.F) {
 
 func TestWindowFillsExactlyAtItsSizeAndTakesAgainWhenTheHeadIsDone(t *testing.T) {
 	t.Parallel()
-	w := NewWindow(100)
+	w := NewWindow(At(100))
 	for offset := int64(100); offset < 100+WindowSize; offset++ {
 		if !w.Fits(offset) {
 			t.Fatalf("offset %d does not fit", offset)
@@ -134,7 +134,7 @@ func TestWindowFillsExactlyAtItsSizeAndTakesAgainWhenTheHeadIsDone(t *testing.T)
 
 func TestWindowCountsSkippedOffsetsAsDone(t *testing.T) {
 	t.Parallel()
-	w := NewWindow(0)
+	w := NewWindow(At(0))
 	w.Take(5) // 0 to 4 were compacted
 	if w.Watermark() != 5 {
 		t.Errorf("watermark %d, want 5", w.Watermark())
@@ -158,7 +158,7 @@ func TestWindowCountsSkippedOffsetsAsDone(t *testing.T) {
 func TestWindowPanicsOnWhatCannotHappen(t *testing.T) {
 	t.Parallel()
 	taken := func() *Window {
-		w := NewWindow(10)
+		w := NewWindow(At(10))
 		w.Take(10)
 		w.Take(11)
 		return w
@@ -185,9 +185,55 @@ func TestWindowPanicsOnWhatCannotHappen(t *testing.T) {
 	}
 }
 
+func TestAWindowGoesOnWhereTheOneBeforeEnded(t *testing.T) {
+	t.Parallel()
+	known, again := 0, 0
+	for seed := range uint64(50) {
+		random := rand.New(rand.NewPCG(seed, 2))
+		start := random.Int64N(1 << 40)
+		done := map[int64]bool{} // of every owner, for ever
+		w := NewWindow(At(start))
+		for range 4 {
+			open := map[int64]bool{}
+			for range random.IntN(3 * WindowSize) {
+				if offset := w.Next(); w.Fits(offset) && random.IntN(2) == 0 {
+					was := w.Take(offset)
+					if was != done[offset] {
+						t.Fatalf("seed %d: Take(%d) says %v", seed, offset, was)
+					}
+					if was {
+						known++
+						continue
+					}
+					open[offset] = true
+				}
+				for offset := range open { // some, in no order
+					if random.IntN(3) > 0 {
+						w.Done(offset)
+						done[offset] = true
+						delete(open, offset)
+					}
+					break
+				}
+			}
+			p := w.Progress()
+			for offset := start; offset < p.Watermark+WindowSize; offset++ {
+				if p.Done(offset) != done[offset] {
+					t.Fatalf("seed %d: Done(%d) is %v with watermark %d", seed, offset, p.Done(offset), p.Watermark)
+				}
+			}
+			again += len(open)
+			w = NewWindow(p)
+		}
+	}
+	if known == 0 || again == 0 {
+		t.Errorf("%d offsets were known to be done, %d were taken again: the test shows too little", known, again)
+	}
+}
+
 // One offset taken and done, with 1000 under way, done in another order than taken.
 func BenchmarkWindow(b *testing.B) {
-	w := NewWindow(0)
+	w := NewWindow(At(0))
 	const underWay = 1000
 	for range underWay {
 		w.Take(w.Next())

@@ -55,9 +55,10 @@ var onlyIn = []struct {
 	because  string
 }{
 	{"testing", []string{"queue/kafkatest", "providers/conformance", "bench"}, "a daemon carries no test library"},
+	{"github.com/Shopify/toxiproxy", []string{"loadtest/torture"}, "a daemon carries no test library"},
 	{"go.uber.org/goleak", nil, "a daemon carries no test library"},
 	{"github.com/cockroachdb/datadriven", nil, "a daemon carries no test library"},
-	{"pushd/queue/kafkatest", nil, "a daemon carries no test suite"},
+	{"pushd/queue/kafkatest", []string{"loadtest/torture"}, "a daemon carries no test suite"},
 	{"pushd/providers/conformance", nil, "a daemon carries no test suite"},
 	{"github.com/twmb/franz-go/pkg/kgo", []string{"bench"}, "kafka-go is the client"},
 	{"github.com/twmb/franz-go/pkg/kfake", []string{"queue/embedded", "bench"}, "the fake broker is for demo and development"},

@@ -28,8 +28,8 @@ type Stage struct {
 	authority  *simulator.Authority
 	faults     map[string]mixture.Fault
 	accepted   func(token string, receipt simulator.Receipt, n int)
-	script     *simulator.Script // nil where there is none
-	seen       sync.Map          // by serial number of a client certificate: when a push came with it for the first time
+	trouble    Trouble  // nil where there is none
+	seen       sync.Map // by serial number of a client certificate: when a push came with it for the first time
 }
 
 // Partitions is how many each topic has.
@@ -43,9 +43,23 @@ func Accepted(f func(token string, receipt simulator.Receipt, n int)) Option {
 	return func(s *Stage) { s.accepted = f }
 }
 
-// Script has the simulators play a script where a mixture has no fault for the token. Its owner starts it.
+// Trouble is what goes wrong with the providers, "apns" and "fcm", beside a mixture's faults.
+type Trouble interface {
+	Answer(provider string, r simulator.Request) simulator.Answer
+	Conduct(provider string) simulator.Conduct // of a connection that comes now
+}
+
+// Play has the simulators play trouble where a mixture has no fault for the token.
+func Play(trouble Trouble) Option {
+	return func(s *Stage) { s.trouble = trouble }
+}
+
+// Script has the simulators play a script, if there is one. Its owner starts it.
 func Script(script *simulator.Script) Option {
-	return func(s *Stage) { s.script = script }
+	if script == nil {
+		return func(*Stage) {}
+	}
+	return Play(script)
 }
 
 // Build starts broker and simulators and writes their files and the tenants' below dir. Each answer takes latency.
@@ -231,18 +245,18 @@ func (s *Stage) fcm(r simulator.Request) simulator.Answer {
 }
 
 func (s *Stage) scripted(provider string, r simulator.Request) simulator.Answer {
-	if s.script == nil {
+	if s.trouble == nil {
 		return simulator.Answer{}
 	}
-	return s.script.Answer(provider, r)
+	return s.trouble.Answer(provider, r)
 }
 
-// conduct is how a provider's connections misbehave, by the script.
+// conduct is how a provider's connections misbehave.
 func (s *Stage) conduct(provider string) func(uint64) simulator.Conduct {
-	if s.script == nil {
+	if s.trouble == nil {
 		return nil
 	}
-	return func(uint64) simulator.Conduct { return s.script.Conduct(provider) }
+	return func(uint64) simulator.Conduct { return s.trouble.Conduct(provider) }
 }
 
 func transportFault(fault mixture.Fault) simulator.Answer {

@@ -26,6 +26,7 @@ import (
 type Options struct {
 	Port     int       // of the listener in the clear; 0 takes a free one
 	SASLPort int       // of the listener with TLS and SCRAM-SHA-512; 0 takes a free one
+	Proxy    string    // host:port of a proxy that leads to ProxiedAddr; clients that begin there stay behind it. Empty: there is none
 	Dir      string    // where Kafka keeps its data; made where it is missing. Empty means a temporary one that Stop removes
 	Output   io.Writer // where the broker's log goes; nil means nowhere
 }
@@ -34,6 +35,7 @@ type Options struct {
 type Kafka struct {
 	Addr           string // host:port in the clear
 	SASLAddr       string // host:port with TLS and SCRAM-SHA-512
+	ProxiedAddr    string // host:port in the clear, whose clients are told the address of the proxy; empty where there is none
 	CAFile         string // PEM file of the authority that signed the broker's certificate
 	User, Password string // for SASLAddr
 
@@ -89,17 +91,20 @@ func (k *Kafka) configure(ctx context.Context, o Options) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	ports, err := freePorts(o.Port, o.SASLPort, 0)
+	ports, err := freePorts(o.Port, o.SASLPort, 0, 0)
 	if err != nil {
 		return err
 	}
 	k.Addr = fmt.Sprintf("127.0.0.1:%d", ports[0])
 	k.SASLAddr = fmt.Sprintf("127.0.0.1:%d", ports[1])
+	if o.Proxy != "" {
+		k.ProxiedAddr = fmt.Sprintf("127.0.0.1:%d", ports[3])
+	}
 	k.CAFile = filepath.Join(dir, "ca.pem")
 	if err := writeCertificates(k.CAFile, filepath.Join(dir, "broker.pem")); err != nil {
 		return err
 	}
-	if err := os.WriteFile(k.properties(), []byte(k.settings(ports[2])), 0o644); err != nil {
+	if err := os.WriteFile(k.properties(), []byte(k.settings(ports[2], o.Proxy)), 0o644); err != nil {
 		return err
 	}
 	id, err := k.tool(ctx, "random-uuid")
@@ -113,14 +118,18 @@ func (k *Kafka) configure(ctx context.Context, o Options) error {
 
 func (k *Kafka) properties() string { return filepath.Join(k.dir, "server.properties") }
 
-func (k *Kafka) settings(controllerPort int) string {
+func (k *Kafka) settings(controllerPort int, proxy string) string {
+	listeners, advertised := "", ""
+	if proxy != "" {
+		listeners, advertised = ",PROXIED://"+k.ProxiedAddr, ",PROXIED://"+proxy
+	}
 	return fmt.Sprintf(`process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:%[1]d
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://%[2]s,SASL_SSL://%[3]s,CONTROLLER://127.0.0.1:%[1]d
-advertised.listeners=PLAINTEXT://%[2]s,SASL_SSL://%[3]s
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT
+listeners=PLAINTEXT://%[2]s,SASL_SSL://%[3]s,CONTROLLER://127.0.0.1:%[1]d%[6]s
+advertised.listeners=PLAINTEXT://%[2]s,SASL_SSL://%[3]s%[7]s
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=PLAINTEXT
 log.dirs=%[4]s
 ssl.keystore.type=PEM
@@ -139,7 +148,7 @@ transaction.state.log.min.isr=1
 transaction.state.log.num.partitions=4
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
-`, controllerPort, k.Addr, k.SASLAddr, filepath.Join(k.dir, "log"), filepath.Join(k.dir, "broker.pem"))
+`, controllerPort, k.Addr, k.SASLAddr, filepath.Join(k.dir, "log"), filepath.Join(k.dir, "broker.pem"), listeners, advertised)
 }
 
 // tool runs Kafka's storage tool.
@@ -170,7 +179,7 @@ func freePorts(ports ...int) ([]int, error) {
 	return ports, nil
 }
 
-// Restart starts the broker again after Kill, with its data, ports and user.
+// Restart starts the broker again after Kill or Shutdown, with its data, ports and user.
 func (k *Kafka) Restart(ctx context.Context) error {
 	if k.process != nil {
 		return errors.New("kafkatest: the broker runs")
@@ -193,12 +202,17 @@ func (k *Kafka) Kill() {
 	}
 }
 
-// Stop ends the broker and removes its data, unless a directory was given for it.
-func (k *Kafka) Stop() error {
+// Shutdown ends the broker in order; Restart starts it again.
+func (k *Kafka) Shutdown() {
 	if k.process != nil {
 		k.process.end(syscall.SIGTERM)
 		k.process = nil
 	}
+}
+
+// Stop ends the broker and removes its data, unless a directory was given for it.
+func (k *Kafka) Stop() error {
+	k.Shutdown()
 	if k.removeDir {
 		return os.RemoveAll(k.dir)
 	}

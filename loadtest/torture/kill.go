@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// flushes is how often the engine writes its ledger (dispatcher.flushEvery).
+const flushes = 200 * time.Millisecond
+
+// kills is how many crashes there are.
+func kills(c *command) int {
+	if c.Short {
+		return 4
+	}
+	return 200
+}
+
+// killLasts is generous: a crash takes a session until the partitions are free, and up to two seconds of work.
+func killLasts(c *command) time.Duration {
+	return 20*time.Second + time.Duration(kills(c))*(killSession+4*time.Second)
+}
+
+// killSession is the shortest that a broker allows: after a crash nobody has the partitions until it is over.
+const killSession = time.Second
+
+// crash is one kill -9.
+type crash struct {
+	at, again time.Time // when it was, and when the next daemon was started
+	early     bool      // the daemon was not ready yet
+	pushes    int       // accepted since the crash before
+	underWay  float64   // pushes without an answer, as the daemon said just before
+	flush     float64   // seconds that a flush of the ledger took at most, as far as the daemons have said until then
+}
+
+// doubtful is how long before the crash the oldest push was accepted that the ledger may not have: it waited for a flush, for
+// the one before to end, and for its own; before that, its answer was on the way.
+func (c *crash) doubtful() time.Duration {
+	return flushes + 2*time.Duration(c.flush*float64(time.Second)) + latency
+}
+
+// kill kills a daemon again and again, mostly at work, now and then before it is ready.
+func kill(ctx context.Context, p *play) error {
+	p.flags = []string{"--kafka.member.session=" + killSession.String(), "--kafka.member.heartbeat=100ms", "--kafka.revoke_drain=500ms"}
+	d, err := p.start("daemon")
+	if err != nil {
+		return err
+	}
+	p.publish(ctx)
+	var crashes []crash
+	slowest := 0.0
+	for len(crashes) < kills(p.command) {
+		c := crash{early: len(crashes)%10 == 3}
+		before := p.stage.Accepted()
+		if c.early {
+			err = p.rest(ctx, p.upTo(0, 400*time.Millisecond))
+		} else {
+			err = p.atWork(ctx, d, before)
+		}
+		if err == nil {
+			err = p.loaded()
+		}
+		if err != nil {
+			return err
+		}
+		if values, err := d.scrape(ctx); err == nil { // one that is not ready has nothing under way
+			c.underWay, slowest = values["pushd_inflight_requests"], max(slowest, values.Slowest("pushd_ledger_flush_duration_seconds"))
+		}
+		c.flush = slowest
+		c.at = time.Now()
+		if err := d.kill(); err != nil {
+			return err
+		}
+		c.pushes = p.stage.Accepted() - before
+		c.again = time.Now()
+		if d, err = p.start("daemon"); err != nil {
+			return err
+		}
+		if crashes = append(crashes, c); len(crashes)%20 == 0 {
+			p.say("%d crashes, %d pushes", len(crashes), p.stage.Accepted())
+		}
+	}
+	if err := d.Ready(ctx); err != nil {
+		return err
+	}
+	if err := p.settle(ctx); err != nil {
+		return err
+	}
+	p.judgeCrashes(crashes)
+	return d.stop(ctx)
+}
+
+// atWork waits until the daemon is ready and sends pushes, and a time that is drawn: some crashes meet it as it catches up, others
+// when it has.
+func (p *play) atWork(ctx context.Context, d *member, before int) error {
+	if err := d.Ready(ctx); err != nil {
+		return err
+	}
+	if err := p.until(ctx, "the daemon sends pushes", settles, poll, func() bool { return p.stage.Accepted() > before }); err != nil {
+		return err
+	}
+	return p.rest(ctx, p.upTo(0, 1500*time.Millisecond))
+}
+
+// cost is what a crash cost, and what it may.
+type cost struct {
+	crash
+	number       int
+	extra, bound int
+	over         bool
+}
+
+// costsOf holds the pushes that were made twice against what each crash may cost: what was under way, and what the ledger did not
+// have yet. Both were accepted shortly before the crash, so the simulators' account has them. Where a crash comes before all was
+// made again that the one before cost, it may still be made after it.
+func costsOf(crashes []crash, accepted, extra moments, end time.Time) []cost {
+	costs := make([]cost, len(crashes))
+	left := 0 // of the crash before
+	for i, c := range crashes {
+		next := end
+		if i+1 < len(crashes) {
+			next = crashes[i+1].at
+		}
+		n := cost{crash: c, number: i + 1, extra: extra.between(c.at, next), bound: accepted.between(c.at.Add(-c.doubtful()), c.again)}
+		n.over = n.extra > n.bound+left
+		left = max(0, min(n.bound, n.bound+left-n.extra))
+		costs[i] = n
+	}
+	return costs
+}
+
+// judgeCrashes sums the crashes up.
+func (p *play) judgeCrashes(crashes []crash) {
+	costs := costsOf(crashes, p.accepted(), p.verdict().ExtraAt, time.Now())
+	sum, bound, worst, over, early := 0, 0, 0, 0, 0
+	for _, c := range costs {
+		sum, bound, worst = sum+c.extra, bound+c.bound, max(worst, c.extra)
+		if c.over {
+			over++
+		}
+		if c.early {
+			early++
+		}
+	}
+	table := Table{Title: "Crashes, the costliest first", Shown: 12, Head: []string{"crash", "at s", "pushes before", "under way", "flush ms", "may cost", "extra", "early"}}
+	slices.SortStableFunc(costs, func(a, b cost) int { return b.extra - a.extra })
+	for _, c := range costs {
+		table.add(c.number, c.at.Sub(p.began).Seconds(), c.pushes, c.underWay, 1000*c.flush, c.bound, c.extra, c.early)
+	}
+	r := p.report
+	r.figure(float64(len(crashes)), "crashes by kill -9, %d of them before the daemon was ready", early)
+	r.figure(float64(sum)/float64(len(crashes)), "pushes too many per crash, %d at most", worst)
+	r.figure(float64(bound)/float64(len(crashes)), "pushes per crash that may be made twice, L + R × F: accepted within the time of a flush before it")
+	r.figure(100*float64(r.Extra)/float64(max(1, r.Pushes)), "percent of the pushes too many")
+	r.Tables = append(r.Tables, table)
+	r.least("crashes", float64(len(crashes)), float64(kills(p.command)))
+	r.check("pushes too many, in all", float64(r.Extra), float64(bound))
+	r.check("crashes that cost more than they may", float64(over), 0)
+	r.check("pushes too many that came after no crash", float64(r.Extra-sum), 0)
+}

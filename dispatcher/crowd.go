@@ -39,6 +39,7 @@ func (c *core) crowd(full bool, now time.Time) {
 	if !full {
 		return
 	}
+	c.clearHead(now)
 	if now.Sub(c.head().read) >= crowdAfter {
 		c.blame(now)
 	}
@@ -89,6 +90,29 @@ func (c *core) blame(now time.Time) {
 	}
 }
 
+// clearHead parks what waits for another try, or rests, in a full window where few do. Each of them alone holds up the whole
+// partition behind it, for up to parkAfter: at a window each three seconds that would be the most it can do.
+func (c *core) clearHead(now time.Time) {
+	if !c.holders.oldest.waits() {
+		return
+	}
+	var few [crowded]*wake
+	n := 0
+	for w := range c.holders.all {
+		if !w.waits() {
+			continue
+		}
+		if n == len(few) {
+			return
+		}
+		few[n] = w
+		n++
+	}
+	for _, w := range few[:n] {
+		c.makeWay(w, now)
+	}
+}
+
 // makeRoom parks wakes of the lanes that crowd, those first that hold the head of the window.
 func (c *core) makeRoom(now time.Time) {
 	parked := 0
@@ -100,15 +124,18 @@ func (c *core) makeRoom(now time.Time) {
 	}
 }
 
-// makeWay parks a wake that holds an offset while it stands in a lane that crowds.
+// makeWay parks a wake that holds an offset while it stands in a lane that crowds, or waits.
 func (c *core) makeWay(w *wake, now time.Time) {
-	if w.stands() && (w.durable || c.Budget.Load() > int64(c.Config.Merge.MaxWaiting/2)) {
+	if (w.stands() || w.waits()) && (w.durable || c.Budget.Load() > int64(c.Config.Merge.MaxWaiting/2)) {
 		c.park(w, now)
 	}
 }
 
 // stands says whether the wake waits for its turn, or for a retry.
 func (w *wake) stands() bool { return (w.state == queued || w.state == waiting) && !w.moot }
+
+// waits says whether the wake is not to be sent before a time.
+func (w *wake) waits() bool { return w != nil && (w.state == waiting || w.state == resting) && !w.moot }
 
 // holders are the wakes that hold offsets, the oldest first: a list through the wakes themselves, as there can be as many as
 // the window has offsets, and each comes and goes.

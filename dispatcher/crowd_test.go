@@ -3,6 +3,7 @@ package dispatcher
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -205,4 +206,37 @@ func TestAForgottenDeviceIsNotParked(t *testing.T) {
 	if s := w.describe(); s != "" {
 		t.Errorf("after the crash a device waits that was forgotten: %s", s)
 	}
+}
+
+func TestARestAtTheHeadOfAWindowHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cfg := DefaultConfig()
+		cfg.Merge.Interval = parkAfter // or it would be parked as it begins to rest
+		p := newPlant(t, vfs.NewMem(), cfg, &provider{latency: 10 * time.Millisecond})
+		defer p.stop()
+		o := p.assign(0, 0)
+		const behind = 4 * queue.WindowSize
+		records := wakes(0, 0, behind)
+		if err := o.Take(t.Context(), records[:1]); err != nil {
+			t.Fatal(err)
+		}
+		pass(time.Second)
+		records[1].Key, records[1].Value = event.Encode(&event.Event{ // for the first one's device
+			ID: "again", Tenant: "acme", Device: "d0-0", Provider: providers.FCM, Token: "token-d0-0", Priority: event.Normal,
+		})
+		for batch := range slices.Chunk(records[1:], 1000) {
+			if err := o.Take(t.Context(), batch); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := p.metric("pushd_retry_queue_entries"); n != 1 {
+			t.Errorf("%v wakes are parked, not the one that rests", n)
+		}
+		pass(cfg.Merge.Interval)
+		if n := p.metric("pushd_wakes"); n != 0 || p.provider.times["token-d0-0"] != 2 {
+			t.Errorf("%v wakes are left, the device that rested was pushed to %d times, not 2", n, p.provider.times["token-d0-0"])
+		}
+		p.balanced()
+	})
 }

@@ -22,6 +22,8 @@ const (
 	crowdParks = queue.WindowSize / 2
 	// crowded is how many offsets of a window, or wakes in a lane, are a crowd.
 	crowded = queue.WindowSize / 16
+	// fewWait is how many wakes of a window may wait for a time, so that they are parked for the others' sake.
+	fewWait = queue.WindowSize / 4
 )
 
 // crowd finds out which lanes crowd the window, and parks the oldest of their wakes. full says that the next record finds
@@ -90,26 +92,25 @@ func (c *core) blame(now time.Time) {
 	}
 }
 
-// clearHead parks what waits for another try, or rests, in a full window where few do. Each of them alone holds up the whole
-// partition behind it, for up to parkAfter: at a window each three seconds that would be the most it can do.
+// clearHead parks all that waits for a time, in a full window with such a wake at its head, where not too many do. Each of them
+// alone holds up all that is behind it, for as long as parkAfter.
 func (c *core) clearHead(now time.Time) {
 	if !c.holders.oldest.waits() {
 		return
 	}
-	var few [crowded]*wake
 	n := 0
 	for w := range c.holders.all {
-		if !w.waits() {
-			continue
+		if w.waits() {
+			n++
 		}
-		if n == len(few) {
-			return
-		}
-		few[n] = w
-		n++
 	}
-	for _, w := range few[:n] {
-		c.makeWay(w, now)
+	if n > fewWait {
+		return
+	}
+	for w := range c.holders.all {
+		if w.waits() {
+			c.makeWay(w, now)
+		}
 	}
 }
 
@@ -134,8 +135,10 @@ func (c *core) makeWay(w *wake, now time.Time) {
 // stands says whether the wake waits for its turn, or for a retry.
 func (w *wake) stands() bool { return (w.state == queued || w.state == waiting) && !w.moot }
 
-// waits says whether the wake is not to be sent before a time.
-func (w *wake) waits() bool { return w != nil && (w.state == waiting || w.state == resting) && !w.moot }
+// waits says whether the wake is not to be sent before a time: it is tried again, rests, or is suspect.
+func (w *wake) waits() bool {
+	return w != nil && (w.state == waiting || w.state == resting || w.state == suspect) && !w.moot
+}
 
 // holders are the wakes that hold offsets, the oldest first: a list through the wakes themselves, as there can be as many as
 // the window has offsets, and each comes and goes.

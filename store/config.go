@@ -19,6 +19,7 @@ type Config struct {
 	MergeInterval    time.Duration `kong:"-"` // how long a device rests after an accepted push
 	DedupeMaxEntries int           `kong:"-"` // event ids remembered, whole process; 0 means the default
 	MemTableMB       int           `kong:"-"` // Pebble's write buffer; 0 means the default
+	SetAside         bool          `kong:"-"` // a damaged ledger is set aside and a new one begun, as what waits in it is elsewhere too; without, Open fails
 	FS               vfs.FS        `kong:"-"` // nil means the machine's file system; tests have one in memory
 }
 

@@ -116,7 +116,7 @@ func eachCrash(t *testing.T, seed uint64, check func(crash)) {
 		if op.Kind == errorfs.OpCreate && strings.Contains(op.Path, "marker.") {
 			keepNames(t, disk)
 		}
-		if random.IntN(2) == 0 {
+		if random.IntN(3) > 0 {
 			return nil
 		}
 		c := crash{acked: acked.Load()}
@@ -166,36 +166,52 @@ func checkCrash(t *testing.T, name string, c crash) (n int64) {
 		return 0
 	}
 	defer l.Close()
-	n = max(partition(t, l, 0).Watermark, 0) // the last flush that it knows
+	n, err = recall(l, c.begun)
+	if err != nil {
+		t.Errorf("%s: %v", name, err)
+	}
 	if n < c.acked || n > c.begun {
 		t.Errorf("%s: flush %d is the last that it knows, and %d was begun", name, n, c.begun)
-	}
-	history, err := l.History(1, epoch, epoch.Add(time.Hour))
-	if err != nil || int64(len(history)) != n*crashPartitions {
-		t.Errorf("%s: %d outcomes of a device, want %d (%v)", name, len(history), n*crashPartitions, err)
-	}
-	for p := range int32(crashPartitions) {
-		r := partition(t, l, p)
-		if max(r.Watermark, 0) != n {
-			t.Errorf("%s: partition %d knows flush %d, partition 0 flush %d", name, p, r.Watermark, n)
-		}
-		if want := crashWaiting(n, p); !slices.EqualFunc(r.Waiting, want, func(a, b Waiting) bool {
-			return a.Device == b.Device && string(a.Data) == string(b.Data)
-		}) {
-			t.Errorf("%s: in partition %d wait %v, want %v", name, p, r.Waiting, want)
-		}
-		now := epoch.Add(time.Minute)
-		for e := int64(1); e <= c.begun; e++ {
-			_, dead := r.Index.DeadSince(Token(e))
-			if seen := r.Index.Seen(7, EventID(e), now); seen != (e <= n) || dead != (e <= n) {
-				t.Errorf("%s: event %d of %d: seen %v, token dead %v", name, e, n, seen, dead)
-			}
-		}
 	}
 	if err := l.Write(crashFlush(c.begun + 1)); err != nil {
 		t.Errorf("%s: it does not go on: %v", name, err)
 	}
 	return n
+}
+
+// recall reads all that the ledger knows, and returns the last flush: all of it and of those before has to be there, and
+// nothing of the begun ones after it.
+func recall(l *Ledger, begun int64) (n int64, err error) {
+	history, err := l.History(1, epoch, epoch.Add(time.Hour))
+	if err != nil {
+		return 0, err
+	}
+	n = int64(len(history)) / crashPartitions
+	if int64(len(history)) != n*crashPartitions {
+		return n, fmt.Errorf("%d outcomes of a device in %d partitions: a flush is there by half", len(history), crashPartitions)
+	}
+	for p := range int32(crashPartitions) {
+		r, err := l.Partition(p)
+		if err != nil {
+			return n, err
+		}
+		if max(r.Watermark, 0) != n {
+			return n, fmt.Errorf("partition %d has the watermark of flush %d, the journal ends with %d", p, r.Watermark, n)
+		}
+		if want := crashWaiting(n, p); !slices.EqualFunc(r.Waiting, want, func(a, b Waiting) bool {
+			return a.Device == b.Device && string(a.Data) == string(b.Data)
+		}) {
+			return n, fmt.Errorf("in partition %d other wakes wait after flush %d: %d, not %d", p, n, len(r.Waiting), len(want))
+		}
+		now := epoch.Add(time.Minute)
+		for e := int64(1); e <= begun; e++ {
+			_, dead := r.Index.DeadSince(Token(e))
+			if seen := r.Index.Seen(7, EventID(e), now); seen != (e <= n) || dead != (e <= n) {
+				return n, fmt.Errorf("event %d of %d: seen %v, token dead %v", e, n, seen, dead)
+			}
+		}
+	}
+	return n, nil
 }
 
 // crashWaiting is what waits in a partition after flush n.

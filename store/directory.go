@@ -59,8 +59,10 @@ func openDirectory(fs vfs.FS, dir string, logger *slog.Logger) (*pebble.Lock, er
 func makeDirectory(fs vfs.FS, dir string) error {
 	var above []string // of the missing
 	for missing := dir; ; {
-		if _, err := fs.Stat(missing); !errors.Is(err, os.ErrNotExist) {
+		if _, err := fs.Stat(missing); err == nil {
 			break
+		} else if !errors.Is(err, os.ErrNotExist) {
+			return err
 		}
 		parent := fs.PathDir(missing)
 		if parent == missing {

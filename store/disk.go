@@ -18,6 +18,7 @@ import (
 type disk struct {
 	vfs.FS
 	fault   *fault
+	written *written
 	scratch *vfs.MemFS // what is written after the fault
 }
 
@@ -50,7 +51,7 @@ func (d *disk) create(name string, do func() (vfs.File, error)) (vfs.File, error
 	if !d.frozen() {
 		f, err := do()
 		if !d.failed(err) {
-			return d.opened(f, err)
+			return d.opened(name, f, err)
 		}
 	}
 	if err := d.scratch.MkdirAll(d.PathDir(name), 0o700); err != nil {
@@ -59,11 +60,11 @@ func (d *disk) create(name string, do func() (vfs.File, error)) (vfs.File, error
 	return d.scratch.Create(name, vfs.WriteCategoryUnspecified)
 }
 
-func (d *disk) opened(f vfs.File, err error) (vfs.File, error) {
+func (d *disk) opened(name string, f vfs.File, err error) (vfs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &diskFile{f, d}, nil
+	return asManifest(diskFile{f, d}, d.written, name), nil
 }
 
 func (d *disk) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
@@ -87,7 +88,10 @@ func (d *disk) Open(name string, o ...vfs.OpenOption) (vfs.File, error) {
 	return d.FS.Open(name, o...)
 }
 
-func (d *disk) OpenDir(name string) (vfs.File, error) { return d.opened(d.FS.OpenDir(name)) }
+func (d *disk) OpenDir(name string) (vfs.File, error) {
+	f, err := d.FS.OpenDir(name)
+	return d.opened(name, f, err)
+}
 
 func (d *disk) Stat(name string) (vfs.FileInfo, error) {
 	if d.frozen() {

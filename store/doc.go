@@ -4,6 +4,10 @@
 // dies before, all of them do or none. Whatever else is damaged or lost of the ledger costs duplicates, never a wake;
 // a wake that waits here is returned by Partition, or Partition fails and names it.
 //
+// A disk that did not take a write is not written again (disk.go). What the directory has when it is opened is all that was
+// written, or Open or Partition fails and says what is damaged (written.go, damage.go); only a power loss may take the end
+// of the log that was not durable.
+//
 // The ledger is a journal. Memory (Index) answers what the hot path asks; a flush only appends one packed record per
 // partition. Keys of their own have only what is rare: wakes that wait, dead tokens, and how far a partition was read.
 // The keys are drawn in key.go, the records in record.go.

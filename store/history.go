@@ -25,7 +25,7 @@ func (l *Ledger) History(d Device, since, until time.Time) ([]Outcome, error) {
 		}
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read the history of device %016x: %w", uint64(d), err)
+		return nil, fmt.Errorf("read the history of device %016x from the ledger in %s: %w", uint64(d), l.cfg.Dir, l.found(err))
 	}
 	slices.SortStableFunc(history, func(a, b Outcome) int { return a.At.Compare(b.At) })
 	return history, nil

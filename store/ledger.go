@@ -24,7 +24,7 @@ type Ledger struct {
 	seed    uint64
 	db      *pebble.DB
 	lock    *pebble.Lock
-	fault   *fault
+	disk    *disk
 
 	using  sync.RWMutex // guards closed; held for reading while db is used
 	closed bool
@@ -44,19 +44,40 @@ type Ledger struct {
 // Open opens the ledger in cfg.Dir, or makes one there if the directory is empty or missing. It never deletes anything.
 //
 // It fails with ErrLocked where another process has the ledger open, and with an error that says what to do where the
-// directory is of something else, of another format or damaged. A registry of nil leaves the metrics unregistered.
+// directory is of something else, of another format or damaged. With cfg.SetAside a damaged ledger gets another name
+// instead, which is logged, and a new one is begun. A registry of nil leaves the metrics unregistered.
 func Open(cfg Config, reg prometheus.Registerer, logger *slog.Logger) (*Ledger, error) {
 	cfg = cfg.filled()
 	if err := errors.Join(cfg.Validate(), cfg.validateWiring()); err != nil {
 		return nil, fmt.Errorf("open the ledger: %w", err)
 	}
-	lock, err := openDirectory(cfg.FS, cfg.Dir, logger)
+	l, err := openLocked(cfg, reg, logger)
+	if errors.Is(err, errDamaged) && cfg.SetAside {
+		var to string
+		damage := err
+		if to, err = setAside(cfg.FS, cfg.Dir); err == nil {
+			logger.Error("ledger: it is damaged and was set aside; a new one is begun", "dir", cfg.Dir, "aside", to, "error", damage)
+			if l, err = openLocked(cfg, reg, logger); err == nil {
+				l.metrics.aside.Inc()
+			}
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open the ledger in %s: %w", cfg.Dir, err)
 	}
-	l := &Ledger{cfg: cfg, logger: logger, lock: lock, fault: newFault(), indexes: make(map[int32]weak.Pointer[Index])}
+	return l, nil
+}
+
+// openLocked locks the directory and opens what is in it.
+func openLocked(cfg Config, reg prometheus.Registerer, logger *slog.Logger) (*Ledger, error) {
+	lock, err := openDirectory(cfg.FS, cfg.Dir, logger)
+	if err != nil {
+		return nil, err
+	}
+	l := &Ledger{cfg: cfg, logger: logger, lock: lock, disk: newDisk(cfg.FS, newFault()), indexes: make(map[int32]weak.Pointer[Index])}
 	if err := l.open(reg); err != nil {
-		return nil, errors.Join(fmt.Errorf("open the ledger in %s: %w", cfg.Dir, err), l.Close())
+		_ = l.Close() // what else is wrong follows from that
+		return nil, err
 	}
 	return l, nil
 }
@@ -67,24 +88,26 @@ func (l *Ledger) open(reg prometheus.Registerer) error {
 	if l.metrics, err = newMetrics(reg); err != nil {
 		return err
 	}
+	if err := checkCondemned(l.disk, l.cfg.Dir); err != nil {
+		return err
+	}
+	if l.disk.written, err = openWritten(l.disk, l.cfg.Dir); err != nil {
+		return err
+	}
 	var opened atomic.Int32
-	options := pebbleOptions(l.cfg, l.metrics, l.fault, &opened, l.logger)
+	options := l.pebbleOptions(&opened)
 	options.Lock = l.lock
-	err = l.fault.call(func() (err error) {
+	err = l.disk.fault.call(func() (err error) {
 		l.db, err = pebble.Open(l.cfg.Dir, options)
 		return err
 	})
-	switch {
-	case err != nil && pebble.IsCorruptionError(err):
-		return fmt.Errorf("it is damaged: %w; move it away, or put back a copy: without it pushd begins anew, where Kafka was "+
-			"committed, and the wakes that waited in it are lost", err)
-	case err != nil:
-		return err
+	if err != nil {
+		return judged(err)
 	}
 	opened.Store(1)
 	resumed, err := l.readMeta()
 	if err != nil {
-		return err
+		return judged(err)
 	}
 	l.alive = resumed
 	l.dedupe = newDedupe(l.cfg, resumed, l.metrics.evicted)
@@ -102,11 +125,17 @@ func (l *Ledger) readMeta() (resumed time.Time, err error) {
 	}
 	l.seed = binary.BigEndian.Uint64(seed)
 	last, err := l.get(lastKey, 16)
-	if err != nil || last == nil {
+	if err != nil {
 		return time.Time{}, err
 	}
-	l.sequence = binary.BigEndian.Uint64(last)
-	return time.UnixMilli(int64(binary.BigEndian.Uint64(last[8:]))), nil
+	if last != nil {
+		l.sequence = binary.BigEndian.Uint64(last)
+		resumed = time.UnixMilli(int64(binary.BigEndian.Uint64(last[8:])))
+	}
+	if written := l.disk.written.sequence; l.sequence < written {
+		return time.Time{}, damaged("it ends before its flush %d, and %d were written: its log was cut, or a file put back alone", l.sequence, written)
+	}
+	return resumed, nil
 }
 
 // makeSeed gives a new ledger the key of its identities. A ledger that has anything but no seed is damaged: with a new
@@ -121,12 +150,12 @@ func (l *Ledger) makeSeed() error {
 		return err
 	}
 	if !empty {
-		return errors.New("it is damaged: its key \"seed\" is missing; put back a copy, or name an empty directory")
+		return damaged("its key \"seed\" is missing")
 	}
 	var seed [8]byte
 	_, _ = rand.Read(seed[:]) // never fails
 	l.seed = binary.BigEndian.Uint64(seed[:])
-	return l.fault.call(func() error { return l.db.Set(seedKey, seed[:], pebble.Sync) })
+	return l.disk.fault.call(func() error { return l.db.Set(seedKey, seed[:], pebble.Sync) })
 }
 
 // get returns the value of a key, of the given size, or nil.
@@ -140,7 +169,7 @@ func (l *Ledger) get(key []byte, size int) ([]byte, error) {
 	}
 	defer closer.Close()
 	if len(value) != size {
-		return nil, fmt.Errorf("key %q is damaged: it has %d bytes instead of %d", key, len(value), size)
+		return nil, damaged("its key %q has %d bytes instead of %d", key, len(value), size)
 	}
 	return append([]byte(nil), value...), nil
 }
@@ -157,6 +186,9 @@ func (l *Ledger) Close() error {
 	if l.db != nil {
 		err = l.closePebble()
 	}
+	if l.disk.written != nil {
+		err = errors.Join(err, l.disk.written.close())
+	}
 	if l.metrics != nil {
 		l.metrics.unregister()
 	}
@@ -168,10 +200,10 @@ func (l *Ledger) Close() error {
 
 // closePebble closes the database, a broken one too.
 func (l *Ledger) closePebble() error {
-	if broken := l.fault.err(); broken != nil {
+	if broken := l.disk.fault.err(); broken != nil {
 		return errors.Join(broken, newFault().call(l.db.Close))
 	}
-	return l.fault.call(l.db.Close)
+	return l.disk.fault.call(l.db.Close)
 }
 
 var errClosed = errors.New("the ledger is closed")

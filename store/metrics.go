@@ -18,6 +18,7 @@ type metrics struct {
 	evicted  prometheus.Counter
 	stalls   prometheus.Counter
 	slow     prometheus.Counter
+	aside    prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
@@ -46,6 +47,10 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Help: "Disk operations of the ledger that took longer than 5 seconds.",
 		}),
 	}
+	m.aside = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "pushd_ledger_set_aside_total",
+		Help: "Damaged ledgers that were set aside at the start, for a new one: what waited in them is read from the parked topic.",
+	})
 	outcomes := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "pushd_ledger_outcomes_total",
 		Help: "Outcomes of events that were written to the journal.",
@@ -53,7 +58,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	for k := Accepted; k < kinds; k++ {
 		m.outcomes[k] = outcomes.WithLabelValues(k.String())
 	}
-	return m, m.register(m.flush, outcomes, m.corrupt, m.evicted, m.stalls, m.slow)
+	return m, m.register(m.flush, outcomes, m.corrupt, m.evicted, m.stalls, m.slow, m.aside)
 }
 
 // observe adds what is read from the open ledger when it is asked for.

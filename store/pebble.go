@@ -20,7 +20,7 @@ const failuresInARow = 10
 //
 // Nothing is compacted before opened is 1: where opening fails, Pebble takes away what a compaction works with, which then
 // panics.
-func pebbleOptions(cfg Config, m *metrics, f *fault, opened *atomic.Int32, logger *slog.Logger) *pebble.Options {
+func (l *Ledger) pebbleOptions(opened *atomic.Int32) *pebble.Options {
 	var failures atomic.Int32
 	worked := func(err error) {
 		if err == nil {
@@ -28,38 +28,38 @@ func pebbleOptions(cfg Config, m *metrics, f *fault, opened *atomic.Int32, logge
 		}
 	}
 	options := &pebble.Options{
-		FS:                          newDisk(cfg.FS, f),
+		FS:                          l.disk,
 		FormatMajorVersion:          pebble.FormatNewest,
-		CacheSize:                   int64(cfg.CacheMB) << 20,
-		MemTableSize:                uint64(cfg.MemTableMB) << 20,
+		CacheSize:                   int64(l.cfg.CacheMB) << 20,
+		MemTableSize:                uint64(l.cfg.MemTableMB) << 20,
 		MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       24,
 		CompactionConcurrencyRange:  func() (least, most int) { return int(opened.Load()), runtime.GOMAXPROCS(0) },
-		Logger:                      pebbleLogger{logger},
+		Logger:                      pebbleLogger{l.logger},
 		EventListener: &pebble.EventListener{
 			BackgroundError: func(err error) {
 				if n := failures.Add(1); n <= failuresInARow {
-					logger.Error("ledger: background work failed", "error", err)
-				} else {
-					f.happen(fmt.Errorf("background work failed %d times: %w", n, err))
+					l.logger.Error("ledger: background work failed", "error", err)
+				} else if n == failuresInARow+1 {
+					l.disk.fault.happen(fmt.Errorf("background work failed %d times: %w", n, l.found(err)))
 				}
 			},
 			FlushEnd:      func(info pebble.FlushInfo) { worked(info.Err) },
 			CompactionEnd: func(info pebble.CompactionInfo) { worked(info.Err) },
 			DataCorruption: func(info pebble.DataCorruptionInfo) {
-				logger.Error("ledger: Pebble found damaged data", "path", info.Path, "error", info.Details)
+				l.logger.Error("ledger: Pebble found damaged data", "path", info.Path, "error", info.Details)
 			},
 			DiskSlow: func(info pebble.DiskSlowInfo) {
-				m.slow.Inc()
-				logger.Warn("ledger: the disk is slow", "operation", info.OpType.String(), "duration", info.Duration)
+				l.metrics.slow.Inc()
+				l.logger.Warn("ledger: the disk is slow", "operation", info.OpType.String(), "duration", info.Duration)
 			},
 			LowDiskSpace: func(info pebble.LowDiskSpaceInfo) {
-				logger.Warn("ledger: the disk is nearly full", "available_bytes", info.AvailBytes, "total_bytes", info.TotalBytes)
+				l.logger.Warn("ledger: the disk is nearly full", "available_bytes", info.AvailBytes, "total_bytes", info.TotalBytes)
 			},
 			WriteStallBegin: func(info pebble.WriteStallBeginInfo) {
-				m.stalls.Inc()
-				logger.Warn("ledger: writes wait for compactions", "reason", info.Reason)
+				l.metrics.stalls.Inc()
+				l.logger.Warn("ledger: writes wait for compactions", "reason", info.Reason)
 			},
 		},
 	}

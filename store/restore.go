@@ -18,7 +18,8 @@ type Restored struct {
 // Partition reads what outlived the process: it rebuilds the index from the journal and lists the waiting wakes. Each
 // call makes an index of its own, from what is written until then.
 //
-// A damaged journal record is logged, counted and skipped: that costs duplicates. A damaged waiting wake is an error.
+// A damaged journal record is logged, counted and skipped: that costs duplicates. A damaged waiting wake or file is an error;
+// with Config.SetAside the ledger is set aside when it is opened again.
 func (l *Ledger) Partition(p int32) (*Restored, error) {
 	if err := l.enter(); err != nil {
 		return nil, err
@@ -36,7 +37,7 @@ func (l *Ledger) Partition(p int32) (*Restored, error) {
 		r.Watermark, err = l.readProgress(p)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("restore partition %d from the ledger in %s: %w", p, l.cfg.Dir, err)
+		return nil, fmt.Errorf("restore partition %d from the ledger in %s: %w", p, l.cfg.Dir, l.found(err))
 	}
 	l.indexing.Lock()
 	defer l.indexing.Unlock()
@@ -132,12 +133,11 @@ func (l *Ledger) readWaiting(p int32) ([]Waiting, error) {
 			return nil, err
 		}
 		value, err := it.ValueAndErr()
-		if err == nil {
-			err = unseal(value)
-		}
 		if err != nil {
-			return nil, fmt.Errorf("the waiting wake of device %016x (key %x) is damaged: %w; put back a copy of the ledger, "+
-				"or move it away and accept that the wakes waiting in it are lost", uint64(d), it.Key(), err)
+			return nil, fmt.Errorf("read the waiting wake of device %016x (key %x): %w", uint64(d), it.Key(), err)
+		}
+		if err := unseal(value); err != nil {
+			return nil, damaged("the waiting wake of device %016x (key %x): %v", uint64(d), it.Key(), err)
 		}
 		waiting = append(waiting, Waiting{Device: d, Data: bytes.Clone(value[sealSize:])})
 	}

@@ -21,7 +21,7 @@ import (
 // sweepOps is how many file operations the run has at least. Each of them fails once in the whole sweep.
 const sweepOps = 2000
 
-const sweepFlushes = 380 // of each of the two processes
+const sweepFlushes = 280 // of each of the two processes
 
 // sweepPart is every how many-th operation fails in the short form; the whole form fails them all.
 const sweepPart = 10

@@ -30,6 +30,7 @@ func (l *Ledger) Write(flushes []Flush) error {
 		return nil
 	}
 	l.wrote = true
+	l.sequence++ // so that one without outcomes counts too
 	if err := l.setLast(batch); err != nil {
 		return fmt.Errorf("flush: %w", err)
 	}
@@ -41,8 +42,14 @@ func (l *Ledger) Write(flushes []Flush) error {
 	return nil
 }
 
+// commit makes a batch durable if it syncs, and says so on the disk.
 func (l *Ledger) commit(batch *pebble.Batch, o *pebble.WriteOptions) error {
-	return l.fault.call(func() error { return batch.Commit(o) })
+	return l.disk.fault.call(func() error {
+		if err := batch.Commit(o); err != nil || !o.Sync {
+			return err
+		}
+		return l.disk.written.reached(l.sequence)
+	})
 }
 
 // add puts one partition's flush into the batch.

@@ -42,12 +42,30 @@ func (c *core) crowd(full bool, now time.Time) {
 		return
 	}
 	c.clearHead(now)
-	if now.Sub(c.head().read) >= crowdAfter {
+	if now.Sub(c.head().read) >= crowdAfter && c.suspicious(now) {
 		c.blame(now)
 	}
 	if len(c.crowds) > 0 {
 		c.makeRoom(now)
 	}
+}
+
+// suspicious says whether blame could find anybody, before all who hold offsets are looked at for it.
+func (c *core) suspicious(now time.Time) bool {
+	if len(c.due) >= crowded {
+		return true
+	}
+	for _, l := range c.routes {
+		if l.slows(now) {
+			return true
+		}
+	}
+	return false
+}
+
+// slows says whether the lane goes slower than this machine does.
+func (l *lane) slows(now time.Time) bool {
+	return l.gate.down() || l.gate.short.is(now) || l.slow.is(now)
 }
 
 // blame finds who fills the window: slow lanes that hold a good piece of it, or twice the part that would be fair; and all
@@ -85,7 +103,7 @@ func (c *core) blame(now time.Time) {
 	}
 	for l, n := range lanes {
 		all := others[l.gate] && (l.gate.down() || 2*gates[l.gate] > total)
-		slow := l.gate.down() || l.gate.short.is(now) || l.slow.is(now) || again[l] >= crowded
+		slow := l.slows(now) || again[l] >= crowded
 		if slow && (all || n >= crowded || n*len(lanes) > 2*total) {
 			c.crowds[l] = struct{}{}
 		}
@@ -98,19 +116,17 @@ func (c *core) clearHead(now time.Time) {
 	if !c.holders.oldest.waits() {
 		return
 	}
-	n := 0
+	var few []*wake
 	for w := range c.holders.all {
 		if w.waits() {
-			n++
+			few = append(few, w)
+		}
+		if len(few) > fewWait {
+			return
 		}
 	}
-	if n > fewWait {
-		return
-	}
-	for w := range c.holders.all {
-		if w.waits() {
-			c.makeWay(w, now)
-		}
+	for _, w := range few {
+		c.makeWay(w, now)
 	}
 }
 

@@ -84,12 +84,14 @@ type Topics struct {
 	Dead     string
 }
 
-// Identify makes the ledger's identities of names. They are pure functions of the ledger's seed.
+// Identify makes the ledger's identities of names. They are pure functions of the ledger's seed, and TokenHash of another key
+// of it.
 type Identify struct {
-	Device   func(tenant, device string) store.Device
-	EventID  func(d store.Device, id string) store.EventID
-	OffsetID func(partition int32, offset int64, at time.Time) store.EventID
-	Token    func(token string) store.Token
+	Device    func(tenant, device string) store.Device
+	EventID   func(d store.Device, id string) store.EventID
+	OffsetID  func(partition int32, offset int64, at time.Time) store.EventID
+	Token     func(token string) store.Token
+	TokenHash func(token string) string // what feedback calls a token
 }
 
 // output is what one step asks the goroutine to do.

@@ -94,6 +94,7 @@ func New(cfg Config, deps Deps) *Engine {
 		Config: cfg, Topic: deps.Topic, Topics: deps.Topics, Accepted: deps.Accepted,
 		Identify: Identify{
 			Device: deps.Ledger.Device, EventID: deps.Ledger.EventID, OffsetID: deps.Ledger.OffsetID, Token: deps.Ledger.Token,
+			TokenHash: deps.Ledger.TokenHash,
 		},
 		Route:   e.route,
 		Budget:  budget,

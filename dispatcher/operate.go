@@ -178,6 +178,9 @@ func (e *Engine) allLanes() []*lane {
 	return lanes
 }
 
+// TokenHash is what the feedback of this engine calls a token.
+func (e *Engine) TokenHash(token string) string { return e.deps.Ledger.TokenHash(token) }
+
 // Ready says whether the engine can do its work, and if not, why.
 func (e *Engine) Ready() (bool, string) {
 	if e.broken.Load() {

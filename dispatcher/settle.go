@@ -1,7 +1,6 @@
 package dispatcher
 
 import (
-	"fmt"
 	"time"
 
 	"pushd/queue"
@@ -92,7 +91,7 @@ func (c *core) publish(w *wake, outcome event.Outcome, v verdict, now time.Time,
 func (c *core) feedback(w *wake, outcome event.Outcome, v verdict, now time.Time) queue.Message {
 	f := event.Feedback{
 		Outcome: outcome, Tenant: w.tenant, Device: w.name, Provider: w.content.lane.provider,
-		TokenHash: tokenHash(c.Identify.Token(w.content.token)), Reason: v.reason, Status: v.status,
+		TokenHash: c.Identify.TokenHash(w.content.token), Reason: v.reason, Status: v.status,
 		ProviderTimestamp: v.since, TokenRegisteredAt: w.content.registered,
 		EventID: w.content.id, Attempts: w.attempts, ObservedAt: now, Traceparent: w.content.traceparent,
 	}
@@ -100,9 +99,6 @@ func (c *core) feedback(w *wake, outcome event.Outcome, v verdict, now time.Time
 		Topic: c.Topics.Feedback, Key: event.Key(w.tenant, w.name), Value: f.AppendJSON(nil), Headers: f.Headers(),
 	}
 }
-
-// tokenHash is what feedback and logs call a token.
-func tokenHash(t store.Token) string { return fmt.Sprintf("%016x", uint64(t)) }
 
 // deadLetter publishes a record that cannot be understood, or that nobody has a credential for.
 func (c *core) deadLetter(r *queue.Record, why error, now time.Time) {

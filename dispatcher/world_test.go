@@ -68,7 +68,7 @@ func (w *world) open() {
 	}
 	w.core = newCore(Env{
 		Config: w.cfg, Topic: "pushd.checkin", Topics: Topics{Feedback: "pushd.feedback", Dead: "pushd.dead"},
-		Identify: Identify{Device: ledger.Device, EventID: ledger.EventID, OffsetID: ledger.OffsetID, Token: ledger.Token},
+		Identify: Identify{Device: ledger.Device, EventID: ledger.EventID, OffsetID: ledger.OffsetID, Token: ledger.Token, TokenHash: ledger.TokenHash},
 		Route:    w.route, Rand: rand.New(rand.NewPCG(1, 2)), Budget: budget, Owing: owing,
 	}, 0, restored)
 	if err := w.core.restore(restored.Waiting, w.orphan, w.now); err != nil {

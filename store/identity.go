@@ -1,7 +1,10 @@
 package store
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"time"
 
 	"github.com/zeebo/xxh3"
@@ -40,6 +43,14 @@ func (l *Ledger) OffsetID(partition int32, offset int64, at time.Time) EventID {
 // Token is the identity of a provider's token.
 func (l *Ledger) Token(token string) Token {
 	return Token(xxh3.HashStringSeed(token, l.seed^tokenSalt))
+}
+
+// TokenHash is what a token is called where others read it: equal for equal tokens of one ledger. It is no identity: those
+// are quick hashes, and whoever saw some of tokens that he knows could find the seed, and with it names that collide.
+func (l *Ledger) TokenHash(token string) string {
+	mac := hmac.New(sha256.New, l.hashing)
+	_, _ = mac.Write([]byte(token)) // never fails
+	return fmt.Sprintf("hmac:%x", mac.Sum(nil)[:6])
 }
 
 func notZero(h uint64) uint64 {

@@ -14,6 +14,7 @@ import (
 //	tombstone  't'  day         partition   token       milliseconds since 1970 when the token died (8)
 //	progress   'p'  partition                           watermark (8)
 //	meta       'm'  "seed"                              the key of the identities (8)
+//	           'm'  "hash"                              the key of token hashes (32)
 //	           'm'  "last"                              next sequence (8)  last time the process was alive, in ms (8)
 //
 // The minute of a journal record is that of its newest outcome, the day of a tombstone that on which it was written:
@@ -28,6 +29,7 @@ const (
 
 var (
 	seedKey = []byte("mseed")
+	hashKey = []byte("mhash")
 	lastKey = []byte("mlast")
 )
 

@@ -2,6 +2,7 @@ package store
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -22,6 +23,7 @@ type Ledger struct {
 	metrics *metrics
 	dedupe  *dedupe
 	seed    uint64
+	hashing []byte // the key of TokenHash
 	db      *pebble.DB
 	lock    *pebble.Lock
 	disk    *disk
@@ -121,9 +123,12 @@ func (l *Ledger) readMeta() (resumed time.Time, err error) {
 		return time.Time{}, err
 	}
 	if seed == nil {
-		return time.Time{}, l.makeSeed()
+		return time.Time{}, errors.Join(l.makeSeed(), l.readHashKey())
 	}
 	l.seed = binary.BigEndian.Uint64(seed)
+	if err := l.readHashKey(); err != nil {
+		return time.Time{}, err
+	}
 	last, err := l.get(lastKey, 16)
 	if err != nil {
 		return time.Time{}, err
@@ -156,6 +161,17 @@ func (l *Ledger) makeSeed() error {
 	_, _ = rand.Read(seed[:]) // never fails
 	l.seed = binary.BigEndian.Uint64(seed[:])
 	return l.disk.fault.call(func() error { return l.db.Set(seedKey, seed[:], pebble.Sync) })
+}
+
+// readHashKey reads the key of token hashes, or makes it: older ledgers have none, and nothing hangs on it but what a token
+// is called.
+func (l *Ledger) readHashKey() (err error) {
+	if l.hashing, err = l.get(hashKey, sha256.Size); err != nil || l.hashing != nil {
+		return err
+	}
+	l.hashing = make([]byte, sha256.Size)
+	_, _ = rand.Read(l.hashing) // never fails
+	return l.db.Set(hashKey, l.hashing, pebble.Sync)
 }
 
 // get returns the value of a key, of the given size, or nil.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -428,6 +429,34 @@ func TestIdentitiesArePureKeyedAndWithoutAllocation(t *testing.T) {
 			t.Errorf("identity %d is 0 or that of another name or ledger", i)
 		}
 		known[id] = true
+	}
+}
+
+func TestATokenHashIsTheLedgersOwnAndStaysTheSame(t *testing.T) {
+	t.Parallel()
+	const token = "00fc13adff785122b4ad28809a3420982341241421348097878e577c991de8f0"
+	l, other := open(t, memConfig()), open(t, memConfig())
+	hash := l.TokenHash(token)
+	if !regexp.MustCompile(`^hmac:[0-9a-f]{12}$`).MatchString(hash) {
+		t.Errorf("the hash is %q", hash)
+	}
+	if hash == other.TokenHash(token) || hash == l.TokenHash(token+"0") {
+		t.Error("another ledger, or another token, has the same hash")
+	}
+	l = reopen(t, l)
+	if l.TokenHash(token) != hash {
+		t.Error("it changes with a restart")
+	}
+	// A ledger of an earlier pushd has no key for it.
+	if err := l.db.Delete(hashKey, pebble.Sync); err != nil {
+		t.Fatal(err)
+	}
+	if l = reopen(t, l); l.TokenHash(token) == hash || l.TokenHash(token) != reopen(t, l).TokenHash(token) {
+		t.Error("a ledger without a key has not got one that stays")
+	}
+	l.hashing = make([]byte, 32)
+	if got := l.TokenHash(token); got != "hmac:1d1b5eba5caf" {
+		t.Errorf("under a key of zeroes it is %s", got)
 	}
 }
 

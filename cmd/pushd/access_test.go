@@ -70,6 +70,7 @@ func TestEachRoleMayAskWhatItMay(t *testing.T) {
 		{"GET /control/partitions", "", 401, 401, 200, 200},
 		{"POST /control/guards/release", "", 401, 401, 403, badRequest},
 		{"POST /control/partitions/proceed", "partition=x", 401, 401, 403, badRequest},
+		{"POST /control/tokens/hash", "", 401, 401, 403, badRequest},
 		{"POST /metrics", "", 405, 405, 405, 405},
 		{"GET /debug/pprof/heap", "", 404, 404, 404, 404},
 		{"GET /debug/vars", "", 404, 404, 404, 404},

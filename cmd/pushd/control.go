@@ -43,6 +43,7 @@ func openControl(dir string, admin *admin, engine *dispatcher.Engine, log *slog.
 	admin.handle("POST /control/guards/release", asOperator, c.audited("release guards", c.releaseGuard))
 	admin.handle("GET /control/partitions", asViewer, listing(c.partitions))
 	admin.handle("POST /control/partitions/proceed", asOperator, c.audited("proceed with partitions", c.proceed))
+	admin.handle("POST /control/tokens/hash", asOperator, http.HandlerFunc(c.hashToken))
 	if err := c.write(controlFile{Address: admin.addr().String(), Token: admin.access.local}); err != nil {
 		return nil, fmt.Errorf("store.dir: the file for operators' commands cannot be written: %w", err)
 	}

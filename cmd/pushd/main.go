@@ -36,6 +36,7 @@ type commands struct {
 	Dead       deadCmd        `cmd:"" help:"Look at dead letters, replay or drop them."`
 	Guard      guardCmd       `cmd:"" help:"List and release the guards of a running daemon, which hold back dead tokens."`
 	Partitions partitionsCmd  `cmd:"" help:"List the partitions that a running daemon stopped for bad records, and let them go on."`
+	HashToken  hashTokenCmd   `cmd:"" name:"hash-token" help:"Tell what the feedback of a running daemon calls device tokens."`
 	AdminToken adminTokenCmd  `cmd:"" name:"admin-token" help:"Make a token for the admin listener."`
 	Version    versionCmd     `cmd:"" help:"Show the version."`
 }
@@ -43,6 +44,7 @@ type commands struct {
 // process is what a command gets from the world it runs in.
 type process struct {
 	args   []string // of the command line, without the program's name
+	stdin  io.Reader
 	stdout io.Writer
 	stderr io.Writer
 	getenv func(string) (string, bool) // as os.LookupEnv
@@ -57,7 +59,7 @@ type usageError struct{ error }
 func (e usageError) Unwrap() error { return e.error }
 
 func run(args []string, stdout, stderr io.Writer) int {
-	return runIn(&process{stdout: stdout, stderr: stderr, getenv: os.LookupEnv}, args)
+	return runIn(&process{stdin: os.Stdin, stdout: stdout, stderr: stderr, getenv: os.LookupEnv}, args)
 }
 
 func runIn(p *process, args []string) int {

@@ -159,10 +159,10 @@ func NewAPNsKey(p8 File, keyID, teamID, topic string) (*APNsCredential, error) {
 		faults = append(faults, errors.New("topic is missing: a provider token names none"))
 	}
 	if !identifier(keyID) {
-		faults = append(faults, fmt.Errorf("key_id %q is not %d capital letters and digits", keyID, identifierLength))
+		faults = append(faults, fmt.Errorf("key_id is not %d capital letters and digits; it stands in the name of the AuthKey_....p8 file", identifierLength))
 	}
 	if !identifier(teamID) {
-		faults = append(faults, fmt.Errorf("team_id %q is not %d capital letters and digits", teamID, identifierLength))
+		faults = append(faults, fmt.Errorf("team_id is not %d capital letters and digits; Apple shows it beside the team's name", identifierLength))
 	}
 	key, err := parseP8(p8)
 	if err != nil {

@@ -49,7 +49,7 @@ func serveBroker(in io.Reader, out io.Writer) error {
 	return err
 }
 
-// backlog is a topic with wakes, each of another device, that daemons read one after the other: each is a group of its own
+// backlog is a topic with wakes, each of another device and one in deadEvery with a dead token, that daemons read one after the other: each is a group of its own
 // and begins at the first.
 type backlog struct {
 	topics topics
@@ -130,11 +130,21 @@ func (b *backlog) fill(ctx context.Context) error {
 	return nil
 }
 
+// deadEvery is how many devices there are for one whose token is dead.
+const deadEvery = 100
+
+// pushes is how many are accepted in the end.
+func (b *backlog) pushes() int { return b.events - b.events/deadEvery }
+
 // wakeOf is the event for the n-th device.
 func wakeOf(n int) *event.Event {
+	token := apnsToken(uint64(n))
+	if n%deadEvery == deadEvery-1 {
+		token = deadToken(uint64(n))
+	}
 	return &event.Event{
 		ID: "bench-" + strconv.Itoa(n), Tenant: tenant, Device: fmt.Sprintf("6F9619FF-8B86-D011-B42D-%012X", n),
-		Provider: providers.APNs, Token: apnsToken(uint64(n)), PushMagic: magic, PushType: "mdm", Priority: event.Normal,
+		Provider: providers.APNs, Token: token, PushMagic: magic, PushType: "mdm", Priority: event.Normal,
 	}
 }
 

@@ -15,7 +15,8 @@ import (
 	"pushd/providers/apns"
 )
 
-// The whole daemon: from a backlog in Kafka to accepted pushes, with one tenant and the configuration as it is by default.
+// The whole daemon: from a backlog in Kafka to accepted pushes, with one tenant, some dead tokens and the configuration as it is
+// by default.
 // Daemon, broker and simulators are three processes; only the daemon's CPU time counts.
 
 const (
@@ -44,7 +45,7 @@ func (l *lab) daemons(ctx context.Context, title, suffix string, fill func(ctx c
 	}
 	c := &contest{
 		title:   title,
-		about:   fmt.Sprintf("A backlog of %d wakes in %d partitions, one tenant, the configuration as it is by default.", events, partitions),
+		about:   fmt.Sprintf("A backlog of %d wakes in %d partitions, one tenant, one token in %d dead, the configuration as it is by default.", events, partitions, deadEvery),
 		against: []string{"daemon_library" + suffix},
 		close:   b.stop,
 	}
@@ -98,12 +99,12 @@ func (r *daemonRun) run(ctx context.Context) (s sample, err error) {
 	defer func() { err = errors.Join(err, d.Stop()) }()
 	begin, err := r.await(ctx, d, before, 1, patience)
 	if err == nil {
-		begin, err = r.await(ctx, d, before, r.backlog.events, r.warmUp)
+		begin, err = r.await(ctx, d, before, r.backlog.pushes(), r.warmUp)
 	}
 	if err != nil {
 		return sample{}, err
 	}
-	end, err := r.await(ctx, d, before, r.backlog.events, r.measure)
+	end, err := r.await(ctx, d, before, r.backlog.pushes(), r.measure)
 	if err == nil && end.Accepted == begin.Accepted { // it waits, for a slow disk perhaps: until it goes on
 		end, err = r.await(ctx, d, begin.Accepted, 1, patience)
 	}
@@ -111,7 +112,7 @@ func (r *daemonRun) run(ctx context.Context) (s sample, err error) {
 		return sample{}, err
 	}
 	if end.Accepted == begin.Accepted {
-		return sample{}, fmt.Errorf("a daemon with the %s sender pushed nothing more after it was warm, with %d of %d events pushed", r.sender, end.Accepted-before, r.backlog.events)
+		return sample{}, fmt.Errorf("a daemon with the %s sender pushed nothing more after it was warm, with %d of %d wakes pushed", r.sender, end.Accepted-before, r.backlog.pushes())
 	}
 	return between(begin, end), nil
 }

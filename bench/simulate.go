@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"pushd/providers"
@@ -74,7 +75,7 @@ func startSimulators(config simulation) (_ *simulators, err error) {
 	}
 	key.Topics = []string{topic}
 	apns, err := simulator.StartAPNs(simulator.APNsConfig{
-		Authority: authority, Latency: config.Latency,
+		Authority: authority, Latency: config.Latency, Answer: dead,
 		Keys: []simulator.ProviderKey{key}, Account: simulator.NewCounter(),
 	})
 	if err != nil {
@@ -92,6 +93,14 @@ func startSimulators(config simulation) (_ *simulators, err error) {
 		return nil, err
 	}
 	return s, s.writeFiles(authority, key, fcm)
+}
+
+// dead refuses dead tokens, and accepts all others.
+func dead(r simulator.Request) simulator.Answer {
+	if strings.HasPrefix(r.Token, deadMark) {
+		return simulator.Answer{Reason: "Unregistered", Timestamp: r.At}
+	}
+	return simulator.Answer{}
 }
 
 // publishAccounts serves the accounts at /apns and /fcm.

@@ -32,6 +32,12 @@ func apnsToken(n uint64) string {
 	return string(b[:])
 }
 
+// deadMark is what dead tokens begin with, and others do not.
+const deadMark = "deaddead"
+
+// deadToken is the n-th token as text, if it is dead.
+func deadToken(n uint64) string { return deadMark + apnsToken(n)[len(deadMark):] }
+
 // fcmToken is the n-th registration token, as long as Google's.
 func fcmToken(n uint64) string {
 	return apnsToken(n)[:22] + ":APA91b" + apnsToken(n+1<<59) + apnsToken(n+1<<58)

@@ -62,18 +62,16 @@ func (p *play) startReady(ctx context.Context, name string) (*member, error) {
 
 func (m *member) flags() []string {
 	p := m.play
-	apns, fcm := p.stage.APNs, p.stage.FCM
-	return append([]string{
-		"--admin.listen=127.0.0.1:0", "--kafka.client_id=" + m.name, "--kafka.brokers=" + p.server.Broker, "--kafka.group=" + p.server.Topic,
+	return slices.Concat(p.ways(), []string{
+		"--admin.listen=127.0.0.1:0", "--kafka.client_id=" + m.name, "--kafka.group=" + p.server.Topic,
 		"--kafka.topic=" + p.server.Topic, "--kafka.feedback_topic=" + p.server.Feedback, "--kafka.dead_topic=" + p.server.Dead,
 		fmt.Sprint("--kafka.member.session=", session), fmt.Sprint("--kafka.member.heartbeat=", session/10), fmt.Sprint("--kafka.revoke_drain=", session/2),
 		fmt.Sprint("--merge.interval=", p.interval), "--guard.patience=2s",
 		"--tenants.dir=" + p.stage.TenantsDir, "--store.dir=" + m.ledger(),
-		"--providers.apns.host=" + apns.Host(), fmt.Sprint("--providers.apns.port=", apns.Port()), "--providers.apns.root_ca=" + p.stage.CAFile,
+		"--providers.apns.root_ca=" + p.stage.CAFile, "--providers.fcm.root_ca=" + p.stage.CAFile,
 		"--providers.apns.retry.server_error=1s", "--providers.apns.retry.device=1s",
-		"--providers.fcm.endpoint=" + fcm.URL() + "/v1", "--providers.fcm.root_ca=" + p.stage.CAFile,
 		"--providers.fcm.retry.unavailable=1s", "--providers.fcm.retry.quota=1s",
-	}, p.flags...)
+	}, p.flags)
 }
 
 // ledger is its directory.

@@ -20,6 +20,8 @@ type ordeal struct {
 	interval    time.Duration          // merge.interval of the daemons
 	rate        float64                // part of the command line's rate
 	worsen      func(*mixture.Mixture) // changes what the providers will say
+	proxied     bool                   // the daemons' ways to Kafka and the providers go through proxies
+	flags       []string               // of each daemon, beside those of the play
 	losesDisks  bool                   // wakes that are parked on a disk are lost with it, as is documented
 	lasts       func(*command) time.Duration
 	do          func(context.Context, *play) error
@@ -43,6 +45,20 @@ var ordeals = []ordeal{
 		name: "disk-loss", about: "one of two machines dies with its disk, on which wakes are parked; retry.durability is local",
 		once: true, interval: time.Second, rate: 0.5, worsen: failAtFirst, losesDisks: true, lasts: diskLossLasts, do: diskLoss,
 	},
+	{
+		name: "toxics", about: "the ways to APNs, FCM and Kafka are slow, cut, reset, sliced, silent, clogged in turn", apache: true, proxied: true,
+		once: true, interval: time.Second, rate: 0.4, worsen: onlyDead, lasts: toxicsLast, do: poisonNetworks, flags: soonAgain,
+	},
+	{
+		name: "http2", about: "APNs, then FCM, misbehaves in every way that HTTP/2 allows and forbids",
+		once: true, interval: time.Second, rate: 0.4, worsen: onlyDead, lasts: misbehaviourLasts, do: misbehave, flags: soonAgain,
+	},
+}
+
+// soonAgain are settings by which a daemon notices soon what does not answer, and soon tries again: an ordeal is short.
+var soonAgain = []string{
+	"--breaker.probe=1s", "--breaker.ramp=2s", "--providers.apns.request_timeout=5s", "--providers.fcm.request_timeout=5s",
+	"--providers.apns.ping_timeout=3s", "--providers.fcm.ping_timeout=3s", "--providers.apns.dial_timeout=3s", "--providers.fcm.dial_timeout=3s",
 }
 
 // perform plays an ordeal. What was started is stopped whatever happens. Where it came to an end there is a report, also beside an

@@ -56,9 +56,10 @@ type play struct {
 
 	load      *mixture.Mixture
 	stage     *stage.Stage
+	trouble   trouble          // that the simulators play
 	kafka     *kafkatest.Kafka // nil where the broker is another one
 	server    management.Server
-	flags     []string      // of each daemon, beside those of the stage
+	legs      []*leg        // the ways from the daemons, where they are proxied: to apns, fcm and kafka
 	enough    chan struct{} // closed when no more shall be published
 	enoughNow sync.Once
 	published chan struct{} // closed when no more is published
@@ -79,10 +80,13 @@ func (p *play) setUp(ctx context.Context) (err error) {
 	if p.worsen != nil {
 		p.worsen(p.load)
 	}
-	if p.stage, err = stage.BuildProviders(p.dir, p.load, latency); err != nil {
+	if p.stage, err = stage.BuildProviders(p.dir, p.load, latency, stage.Play(&p.trouble)); err != nil {
 		return fmt.Errorf("set up the simulators: %w", err)
 	}
 	p.onStop(p.stage.Close)
+	if err := p.setUpLegs(); err != nil {
+		return err
+	}
 	if err := p.setUpBroker(ctx); err != nil {
 		return err
 	}
@@ -113,12 +117,20 @@ func (p *play) setUpBroker(ctx context.Context) error {
 		return nil
 	default:
 		p.say("starting Apache Kafka %s", kafkatest.Version)
-		k, err := kafkatest.Start(ctx, kafkatest.Options{Dir: filepath.Join(p.dir, "kafka")})
+		o := kafkatest.Options{Dir: filepath.Join(p.dir, "kafka")}
+		way := p.leg(kafkaLeg)
+		if way != nil {
+			o.Proxy = way.proxy.Listen
+		}
+		k, err := kafkatest.Start(ctx, o)
 		if err != nil {
 			return err
 		}
 		p.onStop(k.Stop)
 		p.kafka, p.server.Broker = k, k.Addr
+		if way != nil {
+			way.leadsTo(k.ProxiedAddr)
+		}
 	}
 	cfg := queue.DefaultConfig()
 	cfg.Brokers, cfg.Partitions = []string{p.server.Broker}, partitions

@@ -8,6 +8,7 @@ SEEDS    ?= 20
 BENCH    ?= .
 COUNT    ?= 1
 SCENARIO ?= steady
+MINUTES  ?= 10
 
 SHELL         := bash
 .DEFAULT_GOAL := help
@@ -16,7 +17,7 @@ SHELL         := bash
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "  Variables: FUZZTIME=$(FUZZTIME) EVENTS=$(EVENTS) SEEDS=$(SEEDS) BENCH=$(BENCH) COUNT=$(COUNT) SCENARIO=$(SCENARIO)"
+	@echo "  Variables: FUZZTIME=$(FUZZTIME) EVENTS=$(EVENTS) SEEDS=$(SEEDS) BENCH=$(BENCH) COUNT=$(COUNT) SCENARIO=$(SCENARIO) MINUTES=$(MINUTES)"
 
 .PHONY: build
 build: ## build ./pushd, static and without paths of this machine
@@ -84,6 +85,10 @@ demo-seeds: build ## the demo with EVENTS events for each seed from 1 to SEEDS; 
 .PHONY: load
 load: ## the daemon as a process under the load of SCENARIO ("go run ./loadtest --list" shows them)
 	$(GO) run ./loadtest --scenario $(SCENARIO)
+
+.PHONY: torture
+torture: ## kill, freeze, cut off and soak real daemons against Apache Kafka (Java, Maven; 40 minutes, of which MINUTES of soak)
+	$(GO) run ./loadtest/torture --minutes $(MINUTES)
 
 .PHONY: bench
 bench: ## how fast each part is and against what, as bench/results/<date>.md ("go run ./bench --help"; docs/performance.md)

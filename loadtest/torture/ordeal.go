@@ -53,6 +53,10 @@ var ordeals = []ordeal{
 		name: "http2", about: "APNs, then FCM, misbehaves in every way that HTTP/2 allows and forbids",
 		once: true, interval: time.Second, rate: 0.4, worsen: onlyDead, lasts: misbehaviourLasts, do: misbehave, flags: soonAgain,
 	},
+	{
+		name: "soak", about: "three daemons go through all of it, in an order that is drawn; what one of them uses must stay flat", apache: true, proxied: true,
+		interval: time.Second, rate: 0.5, lasts: soakLasts, do: soak, flags: append([]string{"--dedupe.window=1m"}, soonAgain...),
+	},
 }
 
 // soonAgain are settings by which a daemon notices soon what does not answer, and soon tries again: an ordeal is short.

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+const (
+	// sampleEvery is how often it is looked what the resident uses.
+	sampleEvery = 2 * time.Second
+	// warm is the part of the soak in which the resident may grow.
+	warm = 1. / 3
+	// flat is the part of its mean by which something may grow over the rest of the soak.
+	flat = 0.1
+)
+
+func soaks(c *command) time.Duration {
+	if c.Short {
+		return 40 * time.Second
+	}
+	return time.Duration(c.Minutes * float64(time.Minute))
+}
+
+func soakLasts(c *command) time.Duration { return soaks(c) + 2*time.Minute }
+
+// usage is what a daemon uses, over time.
+type usage struct{ memory, heap, descriptors, goroutines, ledger trend }
+
+// soak has three daemons go through all kinds of trouble, in an order that is drawn, for minutes. One of them, the resident, is never
+// ended: its partitions and connections come and go, and what it uses must stay flat.
+func soak(ctx context.Context, p *play) error {
+	group := make(map[string]*member)
+	for _, name := range members {
+		m, err := p.startReady(ctx, name)
+		if err != nil {
+			return err
+		}
+		group[name] = m
+	}
+	if _, err := p.shared(ctx, group); err != nil {
+		return err
+	}
+	resident := group[members[0]]
+	p.publish(ctx)
+	used := newUsage()
+	watching, stop := context.WithCancel(ctx)
+	defer stop()
+	p.goOn(watching, "watch the resident", func(ctx context.Context) error { return resident.watch(ctx, used, p.began) })
+
+	done := make(map[string]int)
+	for end := time.Now().Add(soaks(p.command)); time.Now().Before(end); {
+		if err := p.rest(ctx, p.upTo(time.Second, 4*time.Second)); err != nil {
+			return err
+		}
+		what, err := p.anyTrouble(ctx, group)
+		if err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		done[what]++
+		p.say("%s; %d pushes", what, p.stage.Accepted())
+		if err := p.loaded(); err != nil {
+			return err
+		}
+	}
+	stop()
+	if err := p.settle(ctx); err != nil {
+		return err
+	}
+	p.judgeSoak(used, done)
+	for _, m := range group {
+		if err := m.stop(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// anyTrouble draws what happens next, and returns when it is over.
+func (p *play) anyTrouble(ctx context.Context, group map[string]*member) (what string, err error) {
+	const short = 3 * time.Second
+	switch n := p.rng.IntN(20); {
+	case n < 9:
+		how := [...]string{"stopped", "killed", "frozen"}[n/3]
+		name := members[1+p.rng.IntN(len(members)-1)]
+		_, err = p.change(ctx, group, name, how)
+		return "a member is " + how, err
+	case n < 14:
+		l, t := p.legs[p.rng.IntN(len(p.legs))], toxics[p.rng.IntN(len(toxics))]
+		if err := l.poison(t.kind, t.attributes, upstream, downstream); err != nil {
+			return t.kind, err
+		}
+		err = p.rest(ctx, short)
+		l.cure(ctx)
+		return "a toxic is on the way", err
+	case n < 18:
+		provider, cut := apns, p.stage.APNs.CutConnections
+		if p.rng.IntN(2) == 0 {
+			provider, cut = fcm, p.stage.FCM.CutConnections
+		}
+		now := p.trouble.of(provider)
+		now.Store(&misbehaviours[p.rng.IntN(len(misbehaviours))])
+		cut()
+		err = p.rest(ctx, short)
+		now.Store(nil)
+		cut()
+		return "a provider misbehaves", err
+	case n < 19:
+		p.kafka.Kill()
+	default:
+		p.kafka.Shutdown()
+	}
+	return "the broker is restarted", p.kafka.Restart(ctx)
+}
+
+func newUsage() *usage {
+	return &usage{
+		memory: trend{what: "MB of memory resident"}, heap: trend{what: "MB of Go's heap in use"}, descriptors: trend{what: "descriptors"},
+		goroutines: trend{what: "goroutines"}, ledger: trend{what: "MB of the ledger on disk"},
+	}
+}
+
+// watch looks what a daemon uses until ctx ends.
+func (m *member) watch(ctx context.Context, u *usage, since time.Time) error {
+	ticker := time.NewTicker(sampleEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return nil
+		}
+		values, err := m.scrape(ctx)
+		if err != nil {
+			continue // it is busy; the next answer will do
+		}
+		status, err := m.Proc.NewStatus()
+		if err != nil {
+			return err
+		}
+		descriptors, err := m.Proc.FileDescriptorsLen()
+		if err != nil {
+			return err
+		}
+		at := time.Since(since)
+		u.memory.add(at, float64(status.VmRSS)/(1<<20))
+		u.heap.add(at, values["go_memstats_heap_inuse_bytes"]/(1<<20))
+		u.descriptors.add(at, float64(descriptors))
+		u.goroutines.add(at, values["go_goroutines"])
+		u.ledger.add(at, float64(sizeOf(m.ledger()))/(1<<20))
+	}
+}
+
+// sizeOf is the bytes of a directory's files, as far as they stay while they are counted.
+func sizeOf(dir string) (bytes int64) {
+	files, _ := filepath.Glob(filepath.Join(dir, "*"))
+	for _, file := range files {
+		if info, err := os.Stat(file); err == nil {
+			bytes += info.Size()
+		}
+	}
+	return bytes
+}
+
+// judgeSoak holds the growth after the warm-up against what is flat.
+func (p *play) judgeSoak(u *usage, done map[string]int) {
+	p.verdict()
+	r := p.report
+	for _, what := range slices.Sorted(maps.Keys(done)) {
+		r.figure(float64(done[what]), "times %s", what)
+	}
+	r.figure(100*float64(r.Extra)/float64(max(1, r.Pushes)), "percent of the pushes too many")
+	for _, t := range []*trend{&u.memory, &u.heap, &u.descriptors, &u.goroutines, &u.ledger} {
+		if len(t.at) == 0 {
+			continue
+		}
+		later := t.after(t.at[0] + time.Duration(warm*float64(t.at[len(t.at)-1]-t.at[0])))
+		hours := (later.at[len(later.at)-1] - later.at[0]).Hours()
+		growth := later.growth()
+		r.figure(later.mean(), "%s of the resident as a mean; it grew by %s, which would be %s in an hour", t.what, number(growth), number(growth/hours))
+		if t != &u.ledger && !p.Short {
+			r.check(fmt.Sprintf("growth of the %s, in percent", t.what), 100*growth/math.Max(1, later.mean()), 100*flat)
+		}
+	}
+}

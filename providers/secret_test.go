@@ -2,10 +2,15 @@ package providers
 
 import (
 	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/rsa"
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -55,5 +60,34 @@ func TestSecretShowsNothingHoweverItIsPrinted(t *testing.T) {
 	}
 	if (Secret[int]{}).Reveal() != 0 {
 		t.Error("the zero Secret does not hold the zero value")
+	}
+}
+
+// What can hold a key stands behind a Secret wherever a tenant's tree has it, so that a new field cannot show one.
+func TestNothingOfATenantHoldsAKeyInTheOpen(t *testing.T) {
+	t.Parallel()
+	open := []reflect.Type{reflect.TypeFor[[]byte](), reflect.TypeFor[tls.Certificate](), reflect.TypeFor[ecdsa.PrivateKey](), reflect.TypeFor[rsa.PrivateKey]()}
+	signer := reflect.TypeFor[crypto.Signer]()
+	hidden := 0
+	var walk func(path string, shape reflect.Type)
+	walk = func(path string, shape reflect.Type) {
+		switch {
+		case strings.HasPrefix(shape.String(), "providers.Secret["):
+			hidden++
+		case slices.Contains(open, shape) || shape.Implements(signer):
+			t.Errorf("%s is a %v: put it behind a Secret", path, shape)
+		case shape.Kind() == reflect.Pointer || shape.Kind() == reflect.Slice:
+			walk(path, shape.Elem())
+		case shape.Kind() == reflect.Interface:
+			t.Errorf("%s is an interface, which can hold a key", path)
+		case shape.Kind() == reflect.Struct && strings.HasPrefix(shape.PkgPath(), "pushd/"):
+			for field := range shape.Fields() {
+				walk(path+"."+field.Name, field.Type)
+			}
+		}
+	}
+	walk("Tenant", reflect.TypeFor[Tenant]())
+	if hidden != 3 {
+		t.Errorf("%d secrets were found; a certificate, a key and an account are there", hidden)
 	}
 }

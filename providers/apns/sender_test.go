@@ -1,6 +1,7 @@
 package apns
 
 import (
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -12,6 +13,7 @@ import (
 
 	"pushd/providers"
 	"pushd/providers/conformance"
+	"pushd/providers/http2"
 	"pushd/providers/simulator"
 )
 
@@ -227,6 +229,64 @@ func TestWhatIsNoRequestIsRejectedUnsent(t *testing.T) {
 		}
 		if n := s.Stats().Requests; n != 0 {
 			t.Errorf("the server saw %d requests", n)
+		}
+	})
+}
+
+// The connections of many tenants share a budget and the process; each request has to come over one of its own tenant.
+func TestACertificateServesItsOwnTenantAlone(t *testing.T) {
+	t.Parallel()
+	bySender(t, func(t *testing.T, sender string) {
+		const tenants, each = 6, 100
+		var mu sync.Mutex
+		served := map[string]map[string]int{} // by the certificate's topic, by the topic of the push
+		s := start(t, simulator.APNsConfig{Answer: func(r simulator.Request) simulator.Answer {
+			mu.Lock()
+			defer mu.Unlock()
+			if served[r.Tenant] == nil {
+				served[r.Tenant] = map[string]int{}
+			}
+			served[r.Tenant][string(r.Payload)]++
+			return simulator.Answer{}
+		}})
+		s.config.Sender, s.config.Connections = sender, 3
+		budget := http2.NewBudget(tenants) // connections are taken from one tenant for another all the time
+		var sends sync.WaitGroup
+		for i := range tenants {
+			tenant := fmt.Sprint("tenant-", i)
+			certificate, err := authority().PushCertificate(mdmTopic+tenant, simulator.PushOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			credential, err := providers.NewAPNsCertificate(certificate.TLS, "", time.Now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			sender, err := New(s.config, credential, s.metrics, budget, slog.New(slog.DiscardHandler))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(sender.Close)
+			sends.Go(func() {
+				all := pushes(each)
+				for n := range all {
+					all[n].Token, all[n].PushMagic = fmt.Sprintf("%064x", i*each+n+1), tenant
+				}
+				for ref, result := range send(t, sender, all...) {
+					if result.Outcome != providers.Accepted {
+						t.Errorf("push %v of %s: %+v", ref, tenant, result)
+					}
+				}
+			})
+		}
+		sends.Wait()
+		mu.Lock()
+		defer mu.Unlock()
+		for i := range tenants {
+			tenant := fmt.Sprint("tenant-", i)
+			if got := served[mdmTopic+tenant]; len(got) != 1 || got[`{"mdm":"`+tenant+`"}`] != each {
+				t.Errorf("over the certificate of %s came %v", tenant, got)
+			}
 		}
 	})
 }

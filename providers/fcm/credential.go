@@ -28,6 +28,8 @@ const (
 	grantPause = 10 * time.Second
 	// grantTimeout bounds one request for a token.
 	grantTimeout = 30 * time.Second
+	// maxGrantHeader bounds the header of its answer, in bytes; the body is bounded by x/oauth2.
+	maxGrantHeader = 64 << 10
 	// defaultLife is that of a token whose answer names none; Google's last an hour.
 	defaultLife = 10 * time.Minute
 )
@@ -77,7 +79,7 @@ func newAccessToken(cfg connection.Config, credential *providers.FCMCredential) 
 	}
 	client := &http.Client{
 		// A token is had once an hour: no connection is kept.
-		Transport:     &http.Transport{TLSClientConfig: tls, ForceAttemptHTTP2: true, DisableKeepAlives: true},
+		Transport:     &http.Transport{TLSClientConfig: tls, ForceAttemptHTTP2: true, DisableKeepAlives: true, MaxResponseHeaderBytes: maxGrantHeader},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Timeout:       grantTimeout,
 	}

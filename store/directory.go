@@ -28,13 +28,12 @@ func openDirectory(fs vfs.FS, dir string, logger *slog.Logger) (*pebble.Lock, er
 	if err := makeDirectory(fs, dir); err != nil {
 		return nil, fmt.Errorf("make the directory: %w", err)
 	}
-	if info, err := fs.Stat(dir); err == nil && info.Mode().Perm()&0o077 != 0 && fs == vfs.Default {
-		logger.Warn("ledger: others may enter its directory, which holds tokens; make it mode 0700",
-			"dir", dir, "mode", info.Mode().Perm().String())
-	}
 	marked, err := checkOurs(fs, dir)
 	if err != nil {
 		return nil, err
+	}
+	if fs == vfs.Default {
+		closeDirectory(dir, logger)
 	}
 	lock, err := pebble.LockDirectory(dir, fs)
 	if err != nil {
@@ -52,6 +51,19 @@ func openDirectory(fs vfs.FS, dir string, logger *slog.Logger) (*pebble.Lock, er
 		return nil, errors.Join(err, lock.Close())
 	}
 	return lock, nil
+}
+
+// closeDirectory keeps others out of a directory that was made by somebody else than pushd: the ledger holds tokens.
+func closeDirectory(dir string, logger *slog.Logger) {
+	info, err := os.Stat(dir)
+	if err != nil || info.Mode().Perm()&0o077 == 0 {
+		return
+	}
+	if err := os.Chmod(dir, 0o700); err != nil {
+		logger.Warn("ledger: others may enter its directory, which holds tokens; make it mode 0700", "dir", dir, "mode", info.Mode().Perm(), "error", err)
+		return
+	}
+	logger.Info("ledger: others may not enter its directory any more, which holds tokens", "dir", dir, "mode", info.Mode().Perm())
 }
 
 // makeDirectory makes the directory and those above it that are missing, and syncs the names of all it made: without

@@ -384,6 +384,33 @@ func content(t *testing.T, dir string) map[string]string {
 	return files
 }
 
+func TestOthersMayNotEnterTheDirectory(t *testing.T) {
+	t.Parallel()
+	for name, mode := range map[string]os.FileMode{"made by pushd": 0, "made by others": 0o755, "closed": 0o700} {
+		cfg := memConfig()
+		cfg.FS, cfg.Dir = nil, filepath.Join(t.TempDir(), "ledger")
+		if mode != 0 {
+			if err := os.Mkdir(cfg.Dir, mode); err != nil {
+				t.Fatal(err)
+			}
+		}
+		open(t, cfg)
+		if info, err := os.Stat(cfg.Dir); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("%s: %v, %v", name, info.Mode(), err)
+		}
+	}
+	foreign := t.TempDir()
+	if err := errors.Join(os.WriteFile(filepath.Join(foreign, "letter"), nil, 0o600), os.Chmod(foreign, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openDirectory(vfs.Default, foreign, quiet); err == nil {
+		t.Fatal("a directory that is not a ledger's was taken")
+	}
+	if info, err := os.Stat(foreign); err != nil || info.Mode().Perm() != 0o755 {
+		t.Errorf("a directory that is not a ledger's has mode %v, %v", info.Mode(), err)
+	}
+}
+
 func TestAFreshDiskAndAFirstStartThatWasCutShortAreNotForeign(t *testing.T) {
 	t.Parallel()
 	cfg := DefaultConfig()

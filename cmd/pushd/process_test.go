@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -212,6 +213,22 @@ func eventually(t *testing.T, what string, happened func() bool, running ...*chi
 			t.Fatalf("not within %v: %s", patience, what)
 		}
 	}
+}
+
+// A core dump would carry tokens and keys to the disk.
+func TestADaemonLeavesNoCoreDump(t *testing.T) {
+	t.Parallel()
+	p := playOf(t, newLoad(1, 22))
+	daemon := p.daemon("daemon")
+	daemon.ready(t)
+	limits, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", daemon.cmd.Process.Pid))
+	if errors.Is(err, os.ErrNotExist) {
+		t.Skip("there is no /proc here")
+	}
+	if err != nil || !regexp.MustCompile(`Max core file size +0 +0 `).Match(limits) {
+		t.Errorf("%v\n%s", err, limits)
+	}
+	daemon.stop(t)
 }
 
 func TestADaemonOfAFaultyConfigurationIsNotStarted(t *testing.T) {

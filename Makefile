@@ -62,6 +62,25 @@ fuzz: ## run every fuzz target of the tree for FUZZTIME
 crash: ## the long forms of the ledger's crash tests: every file operation fails once, ten times as many crashes and damages
 	PUSHD_TEST_WHOLE=1 $(GO) test -count=1 -timeout 30m -v -run 'Crash|MayFail|Damage' ./store
 
+.PHONY: vuln
+vuln: ## look for known vulnerabilities in what is linked (govulncheck; skipped, and said so, where its database is out of reach)
+	@out=$$($(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./cmd/pushd 2>&1); code=$$?; echo "$$out"; \
+	case "$$code,$$out" in \
+		0,*) ;; \
+		*vuln.go.dev*|*"not available"*) echo "skipped: govulncheck or its database cannot be had here" ;; \
+		*) exit 1 ;; \
+	esac
+
+.PHONY: reproducible
+reproducible: ## verify the modules, build twice from nothing in two places, and compare
+	@set -e; $(GO) mod verify; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+	for place in one another/place; do \
+		mkdir -p $$dir/$$place/source; git ls-files -z | xargs -0 cp --parents -t $$dir/$$place/source; \
+		(cd $$dir/$$place/source && CGO_ENABLED=0 GOCACHE=$$dir/$$place/cache $(GO) build -trimpath -o $$dir/$$place/pushd ./cmd/pushd); \
+		sha256sum < $$dir/$$place/pushd; \
+	done; \
+	cmp $$dir/one/pushd $$dir/another/place/pushd && echo "both are the same"
+
 .PHONY: kafka
 kafka: ## start a real Kafka broker for development (Java and Maven; Ctrl-C ends it)
 	$(GO) run ./queue/kafkatest/kafka

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -9,7 +10,8 @@ import (
 
 // versionCmd is "pushd version".
 type versionCmd struct {
-	JSON bool `name:"json" help:"As one JSON object."`
+	JSON bool `name:"json" help:"As one JSON object." xor:"form"`
+	SBOM bool `name:"sbom" help:"The modules that the binary was made of, as a bill of materials (CycloneDX, JSON)." xor:"form"`
 }
 
 // build is what this binary was made of, as the Go tool recorded it.
@@ -45,6 +47,13 @@ func thisBuild() build {
 }
 
 func (c *versionCmd) Run(p *process) error {
+	if c.SBOM {
+		info, ok := debug.ReadBuildInfo()
+		if !ok {
+			return errors.New("the binary does not know what it was made of; build it with modules")
+		}
+		return writeBOM(p.stdout, info)
+	}
 	b := thisBuild()
 	if c.JSON {
 		return json.NewEncoder(p.stdout).Encode(b)

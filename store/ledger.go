@@ -13,6 +13,7 @@ import (
 	"weak"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -76,7 +77,8 @@ func openLocked(cfg Config, reg prometheus.Registerer, logger *slog.Logger) (*Le
 	if err != nil {
 		return nil, err
 	}
-	l := &Ledger{cfg: cfg, logger: logger, lock: lock, disk: newDisk(cfg.FS, newFault()), indexes: make(map[int32]weak.Pointer[Index])}
+	l := &Ledger{cfg: cfg, logger: logger, lock: lock, indexes: make(map[int32]weak.Pointer[Index])}
+	l.disk = newDisk(vfs.OnDiskFull(cfg.FS, l.awaitRoom), newFault())
 	if err := l.open(reg); err != nil {
 		_ = l.Close() // what else is wrong follows from that
 		return nil, err

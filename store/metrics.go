@@ -19,6 +19,7 @@ type metrics struct {
 	stalls   prometheus.Counter
 	slow     prometheus.Counter
 	aside    prometheus.Counter
+	full     prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
@@ -47,6 +48,10 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Help: "Disk operations of the ledger that took longer than 5 seconds.",
 		}),
 	}
+	m.full = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "pushd_ledger_disk_full_total",
+		Help: "Times that the ledger's disk was full. It waits for room for 5 seconds, and then the process ends.",
+	})
 	m.aside = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "pushd_ledger_set_aside_total",
 		Help: "Damaged ledgers that were set aside at the start, for a new one: what waited in them is read from the parked topic.",
@@ -58,7 +63,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	for k := Accepted; k < kinds; k++ {
 		m.outcomes[k] = outcomes.WithLabelValues(k.String())
 	}
-	return m, m.register(m.flush, outcomes, m.corrupt, m.evicted, m.stalls, m.slow, m.aside)
+	return m, m.register(m.flush, outcomes, m.corrupt, m.evicted, m.stalls, m.slow, m.full, m.aside)
 }
 
 // observe adds what is read from the open ledger when it is asked for.

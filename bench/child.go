@@ -19,6 +19,7 @@ const (
 	simulateProcess = "simulate-process"
 	contendProcess  = "contend-process"
 	brokerProcess   = "broker-process"
+	publishProcess  = "publish-process"
 )
 
 // serveAs is such a process. known is false for a name that is none of them.
@@ -30,6 +31,8 @@ func serveAs(name string, in io.Reader, out io.Writer) (known bool, err error) {
 		return true, contend(context.Background(), in, out)
 	case brokerProcess:
 		return true, serveBroker(in, out)
+	case publishProcess:
+		return true, publish(in)
 	}
 	return false, nil
 }

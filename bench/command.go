@@ -16,11 +16,12 @@ import (
 type command struct {
 	Quick   bool          `help:"The short form, in less than a minute: floor, senders, and the daemon with the embedded broker."`
 	JSON    bool          `name:"json" help:"Print one JSON object instead of tables: for each that was measured its pushes_per_second and cpu_us_per_push."`
-	Only    []string      `help:"Measure these parts only: ${enum}." enum:"apns,apns-50ms,fcm,daemon,daemon-kafka,ledger,decode,queue" placeholder:"PART,..."`
+	Only    []string      `help:"Measure these parts only: ${enum}." enum:"apns,apns-50ms,fcm,daemon,daemon-kafka,daemon-live,daemon-half,ledger,decode,queue" placeholder:"PART,..."`
 	Out     string        `help:"Write the tables as a page to this file too, with a description of the machine." placeholder:"FILE.md"`
 	Rounds  int           `help:"How often each is measured, in turns; 0: 5, or 3 with --quick." default:"0" placeholder:"N"`
 	WarmUp  time.Duration `name:"warm-up" help:"How long each runs before it is measured; 0s: 1s, or 300ms with --quick." default:"0s"`
 	Measure time.Duration `help:"How long it is measured then; 0s: 3s, or 800ms with --quick." default:"0s"`
+	LiveFor time.Duration `name:"live-for" help:"How long a daemon is measured while events are published; 0s: 60s, or 3s with --quick." default:"0s"`
 	Kafka   string        `help:"Address of an Apache Kafka, to measure the daemon with it too; topics are made there and deleted." env:"KAFKA_ADDR" placeholder:"HOST:PORT"`
 	Pushd   string        `help:"The daemon's binary; without it, it is built from this checkout." placeholder:"PATH"`
 }
@@ -34,7 +35,7 @@ func (c *command) Validate() error {
 	for _, span := range []struct {
 		flag string
 		is   time.Duration
-	}{{"warm-up", c.WarmUp}, {"measure", c.Measure}} {
+	}{{"warm-up", c.WarmUp}, {"measure", c.Measure}, {"live-for", c.LiveFor}} {
 		if span.is < 0 || span.is > time.Minute {
 			faults = append(faults, fmt.Errorf("--%s: %v is not between 0s and 1m", span.flag, span.is))
 		}
@@ -54,9 +55,9 @@ func (c *command) Validate() error {
 
 // fill puts the defaults in.
 func (c *command) fill() {
-	rounds, warmUp, measure := 5, time.Second, 3*time.Second
+	rounds, warmUp, measure, live := 5, time.Second, 3*time.Second, time.Minute
 	if c.Quick {
-		rounds, warmUp, measure = 3, 300*time.Millisecond, 800*time.Millisecond
+		rounds, warmUp, measure, live = 3, 300*time.Millisecond, 800*time.Millisecond, 3*time.Second
 	}
 	if c.Rounds == 0 {
 		c.Rounds = rounds
@@ -66,6 +67,9 @@ func (c *command) fill() {
 	}
 	if c.Measure == 0 {
 		c.Measure = measure
+	}
+	if c.LiveFor == 0 {
+		c.LiveFor = live
 	}
 }
 

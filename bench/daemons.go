@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -63,6 +64,9 @@ type daemonRun struct {
 	backlog         *backlog
 	dir             string
 	warmUp, measure time.Duration
+	live            *publishing // what is published meanwhile; nil where the backlog is all
+	publisher       *publisher  // who does, while it runs
+	before          int64       // how many pushes were accepted when it began
 }
 
 // flags are those that connect the daemon with what is around it; group is another one for each daemon.
@@ -88,8 +92,7 @@ func (r *daemonRun) run(ctx context.Context) (s sample, err error) {
 	if err != nil {
 		return sample{}, err
 	}
-	before, err := r.at.accepted(ctx)
-	if err != nil {
+	if r.before, err = r.at.accepted(ctx); err != nil {
 		return sample{}, err
 	}
 	d, err := daemon.Start(r.pushd, flags, io.Discard)
@@ -97,22 +100,45 @@ func (r *daemonRun) run(ctx context.Context) (s sample, err error) {
 		return sample{}, err
 	}
 	defer func() { err = errors.Join(err, d.Stop()) }()
-	begin, err := r.await(ctx, d, before, 1, patience)
+	if err := d.Ready(ctx); err != nil {
+		return sample{}, err
+	}
+	if r.live != nil {
+		if r.publisher, err = startPublisher(ctx, *r.live); err != nil {
+			return sample{}, err
+		}
+		defer func() { err = errors.Join(err, r.publisher.process.end()) }()
+	}
+	all := r.backlog.pushes()
+	if r.live != nil {
+		all = math.MaxInt
+	}
+	begin, err := r.await(ctx, d, r.before, 1, patience)
 	if err == nil {
-		begin, err = r.await(ctx, d, before, r.backlog.pushes(), r.warmUp)
+		begin, err = r.await(ctx, d, r.before, all, r.warmUp)
 	}
 	if err != nil {
 		return sample{}, err
 	}
-	end, err := r.await(ctx, d, before, r.backlog.pushes(), r.measure)
+	if r.live != nil {
+		if begin.Latency, err = readLatency(ctx, d); err != nil {
+			return sample{}, err
+		}
+	}
+	end, err := r.await(ctx, d, r.before, all, r.measure)
 	if err == nil && end.Accepted == begin.Accepted { // it waits, for a slow disk perhaps: until it goes on
 		end, err = r.await(ctx, d, begin.Accepted, 1, patience)
 	}
 	if err != nil {
 		return sample{}, err
 	}
+	if r.live != nil {
+		if end.Latency, err = readLatency(ctx, d); err != nil {
+			return sample{}, err
+		}
+	}
 	if end.Accepted == begin.Accepted {
-		return sample{}, fmt.Errorf("a daemon with the %s sender pushed nothing more after it was warm, with %d of %d wakes pushed", r.sender, end.Accepted-before, r.backlog.pushes())
+		return sample{}, fmt.Errorf("a daemon with the %s sender pushed nothing more after it was warm, with %d of %d wakes pushed", r.sender, end.Accepted-r.before, all)
 	}
 	return between(begin, end), nil
 }
@@ -132,6 +158,11 @@ func (r *daemonRun) await(ctx context.Context, d *daemon.Daemon, before int64, p
 		now, err := r.read(ctx, d)
 		if err != nil {
 			return reading{}, err
+		}
+		if r.publisher != nil {
+			if err := r.publisher.accepted(now.Accepted - r.before); err != nil {
+				return reading{}, err
+			}
 		}
 		if now.Accepted-before >= int64(pushes) || now.At.Sub(began) >= within {
 			return now, nil

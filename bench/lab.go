@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"pushd/loadtest/daemon"
+	"pushd/providers/apns"
 )
 
 // lab is where all is measured: it holds the contests, one after the other, and the processes that they share.
@@ -19,6 +20,7 @@ type lab struct {
 	progress io.Writer
 
 	simulators map[time.Duration]*site // by latency
+	kept       []float64               // pushes per second of daemons while events were published, in the order they ran
 }
 
 // site is a process of simulators and what it told of itself.
@@ -77,6 +79,13 @@ func (l *lab) parts() []part {
 			return l.daemons(ctx, "The daemon, Apache Kafka", "_kafka", func(ctx context.Context, events int) (*backlog, error) {
 				return kafkaBacklog(ctx, l.Kafka, events)
 			})
+		}}, part{"daemon-live", func(ctx context.Context) (*contest, error) {
+			return l.live(ctx, "The daemon while events are published, Apache Kafka", "_live", 0, apns.Pipelined)
+		}}, part{"daemon-half", func(ctx context.Context) (*contest, error) {
+			if len(l.kept) == 0 {
+				return nil, errors.New("daemon-half is half of what was measured by daemon-live: ask for that too")
+			}
+			return l.live(ctx, "The daemon at half of that rate", "_half", spreadOf(l.kept).Median/2, apns.Pipelined)
 		}})
 	}
 	return slices.DeleteFunc(all, func(p part) bool { return !l.wanted(p.name) })
@@ -104,7 +113,7 @@ func (l *lab) measureAll(ctx context.Context) (*result, error) {
 	if res.Machine, err = thisMachine(ctx); err != nil {
 		return nil, err
 	}
-	if l.Pushd == "" && (l.wanted("daemon") || l.wanted("daemon-kafka")) { // first, so that no compiler runs beside a measurement
+	if l.Pushd == "" && (l.wanted("daemon") || l.wanted("daemon-kafka") || l.wanted("daemon-live")) { // first, so that no compiler runs beside a measurement
 		l.say("building pushd")
 		if l.Pushd, err = daemon.Build(ctx, l.dir); err != nil {
 			return nil, err

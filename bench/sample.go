@@ -14,6 +14,7 @@ type sample struct {
 	CPU       time.Duration // of the process that pushes
 	Simulator time.Duration // CPU of the simulators meanwhile
 	RSS       int64         // bytes, the most that the process had; 0 where that was not measured
+	InTime    inTime        // zero where that was not measured
 }
 
 func (s sample) rate() float64      { return float64(s.Pushes) / s.Took.Seconds() }
@@ -27,11 +28,13 @@ func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsec
 type reading struct {
 	moment
 	Simulator time.Duration
+	Latency   latency
 }
 
 // between is what lies between two readings.
 func between(begin, end reading) sample {
 	return sample{
+		InTime: end.Latency.since(begin.Latency),
 		Pushes: end.Accepted - begin.Accepted, Took: end.At.Sub(begin.At), CPU: end.CPU - begin.CPU,
 		Simulator: end.Simulator - begin.Simulator, RSS: end.RSS,
 	}

@@ -60,7 +60,13 @@ func (o *outcome) sheet() *sheet {
 	for _, key := range o.Against {
 		head = append(head, "x "+o.nameOf(key))
 	}
-	s := &sheet{title: o.Title, about: o.About, cells: [][]string{append(head, "simulators' us/push", "MB")}, notes: o.Notes}
+	head = append(head, "simulators' us/push", "MB")
+	if o.timed() {
+		for _, seconds := range latencies {
+			head = append(head, fmt.Sprintf("%% within %g ms", seconds*1000))
+		}
+	}
+	s := &sheet{title: o.Title, about: o.About, cells: [][]string{head}, notes: o.Notes}
 	for i := range o.Rows {
 		s.cells = append(s.cells, o.cells(&o.Rows[i]))
 	}
@@ -103,7 +109,21 @@ func (o *outcome) cells(r *row) []string {
 	if mb := r.of(sample.megabytes).Median; mb > 0 {
 		memory = figure(mb)
 	}
-	return append(cells, figure(sim.Median), memory)
+	cells = append(cells, figure(sim.Median), memory)
+	if o.timed() {
+		for i := range latencies {
+			share := r.of(func(s sample) float64 { return s.InTime[i] })
+			cells = append(cells, fmt.Sprintf("%.2f", 100*share.Median))
+		}
+	}
+	return cells
+}
+
+// timed says whether it was measured how long an event takes.
+func (o *outcome) timed() bool {
+	return slices.ContainsFunc(o.Rows, func(r row) bool {
+		return slices.ContainsFunc(r.Samples, func(s sample) bool { return s.InTime != inTime{} })
+	})
 }
 
 // ratios are a median over that of each row that others are compared with.

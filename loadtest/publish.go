@@ -230,6 +230,7 @@ func (p *publisher) completed(messages []kafka.Message, err error) {
 		}
 		if !from.second {
 			p.seconds[second]++
+			p.book.Acknowledged(from.device, from.number, now)
 		}
 	}
 	p.last = now

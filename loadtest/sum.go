@@ -98,6 +98,7 @@ func (r *run) latencies() []Latency {
 		}
 	}
 	add("all", r.book.Latency(r.fleet.classes("", "")))
+	add("all, from the acknowledgement", r.book.Settled())
 	for _, name := range providerNames {
 		add(name, r.book.Latency(r.fleet.classes("", name)))
 	}

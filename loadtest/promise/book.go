@@ -57,6 +57,7 @@ type open struct {
 	number int64
 	due    time.Time // when it was to be published
 	at     time.Time // when it was
+	acked  time.Time // when the broker had it; zero until then
 }
 
 // New makes a Book without promises.
@@ -78,8 +79,21 @@ func (b *Book) lock(n int) *sync.Mutex {
 func (b *Book) Publish(n int, number int64, due, at time.Time) {
 	defer b.lock(n).Unlock()
 	d := &b.devices[n]
-	d.open = append(d.open, open{number, due, at})
+	d.open = append(d.open, open{number: number, due: due, at: at})
 	b.open.Add(1)
+}
+
+// Acknowledged notes that the broker has an event, since that time.
+func (b *Book) Acknowledged(n int, number int64, at time.Time) {
+	defer b.lock(n).Unlock()
+	d := &b.devices[n]
+	for i := range d.open {
+		if d.open[i].number == number {
+			d.open[i].acked = at
+			return
+		}
+	}
+	b.latencies.recordSettled(0) // its push was faster than this news
 }
 
 // Withdraw takes a promise back: the broker did not take the event.
@@ -114,6 +128,9 @@ func (b *Book) Accepted(n int, at time.Time) {
 		due = later(due, rested)
 		b.latencies.record(who.Class, at.Sub(due))
 		b.course.record(who.Class, e.due, at.Sub(due))
+		if !e.acked.IsZero() {
+			b.latencies.recordSettled(at.Sub(later(e.acked, later(begin, rested))))
+		}
 		closed, gap = closed+1, at.Sub(published)
 	}
 	need, justified := d.credit.spend(closed, gap, since, b.interval)

@@ -205,3 +205,19 @@ func TestWhatWasPublishedBeforeTheRunWaitsFromItsBegin(t *testing.T) {
 		t.Errorf("%v, %d in the first step, %d open, %d extra", got, b.Course(0, 1).TotalCount(), b.Open(), b.Extra())
 	}
 }
+
+func TestALatencyFromTheAcknowledgementLeavesOutTheBrokersPart(t *testing.T) {
+	t.Parallel()
+	b := newBook(Device{}, Device{})
+	for n := range 2 {
+		b.Publish(n, int64(n), at(0), at(0))
+	}
+	b.Acknowledged(0, 0, at(3))
+	b.Accepted(0, at(5))
+	b.Accepted(1, at(5)) // before the news of its acknowledgement
+	b.Acknowledged(1, 1, at(6))
+	h := b.Settled()
+	if h.TotalCount() != 2 || h.Min() > 1 || h.Max() < 1_990_000 || h.Max() > 2_010_000 {
+		t.Errorf("%d latencies from %d to %d us, not one of none and one of 2 s", h.TotalCount(), h.Min(), h.Max())
+	}
+}

@@ -21,6 +21,7 @@ const (
 type latencies struct {
 	mu      sync.Mutex // guards what stands below
 	classes []*hdrhistogram.Histogram
+	settled *hdrhistogram.Histogram // of all, from when the broker had acknowledged the event: what is left without Kafka's part
 }
 
 // NewHistogram is for latencies of up to an hour, in microseconds.
@@ -29,7 +30,7 @@ func NewHistogram() *hdrhistogram.Histogram {
 }
 
 func newLatencies(classes int) *latencies {
-	l := &latencies{}
+	l := &latencies{settled: NewHistogram()}
 	for range classes {
 		l.classes = append(l.classes, NewHistogram())
 	}
@@ -40,6 +41,22 @@ func (l *latencies) record(class int, latency time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	Record(l.classes[class], latency)
+}
+
+// recordSettled takes the latency of an event from its acknowledgement; where the push came before that, there was none.
+func (l *latencies) recordSettled(latency time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	Record(l.settled, latency)
+}
+
+// Settled is the latencies of all events from when the broker had acknowledged them.
+func (l *latencies) Settled() *hdrhistogram.Histogram {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	sum := NewHistogram()
+	sum.Merge(l.settled)
+	return sum
 }
 
 // Record puts a latency into a histogram; one beyond its bounds counts as the bound.

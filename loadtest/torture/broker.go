@@ -74,7 +74,7 @@ func broker(ctx context.Context, p *play) error {
 // flows waits until pushes are accepted again, and then some time.
 func (p *play) flows(ctx context.Context, d time.Duration) error {
 	before := p.stage.Accepted()
-	err := p.until(ctx, "pushes are accepted again", settles, poll, func() bool { return p.stage.Accepted() > before+int(p.rate*p.Rate/10) })
+	err := p.until(ctx, "pushes are accepted again", settles, poll, func() bool { return p.stage.Accepted() > before+int(p.perSecond()/10) })
 	if err != nil {
 		return err
 	}

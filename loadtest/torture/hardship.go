@@ -79,7 +79,7 @@ func (p *play) goThrough(ctx context.Context, d *member, h *hardship) error {
 		return err
 	}
 	h.ended = time.Now()
-	few := p.rate * p.Rate / 4
+	few := p.perSecond() / 4
 	calm := 0
 	err = p.until(ctx, "what it has delayed is done", overcome, watchEvery, func() bool {
 		if calm++; p.behind(ctx, d, h) > few {
@@ -95,7 +95,7 @@ func (p *play) goThrough(ctx context.Context, d *member, h *hardship) error {
 func (p *play) behind(ctx context.Context, d *member, h *hardship) float64 {
 	values, err := d.scrape(ctx)
 	if err != nil {
-		return p.Rate
+		return p.perSecond()
 	}
 	underWay := values["pushd_inflight_requests"]
 	if provider := h.provider(); provider != "" {

@@ -12,14 +12,14 @@ const flushes = 200 * time.Millisecond
 // kills is how many crashes there are.
 func kills(c *command) int {
 	if c.Short {
-		return 4
+		return 3
 	}
 	return 200
 }
 
 // killLasts is generous: a crash takes a session until the partitions are free, and up to two seconds of work.
 func killLasts(c *command) time.Duration {
-	return 20*time.Second + time.Duration(kills(c))*(killSession+4*time.Second)
+	return 20*time.Second + calms(c) + time.Duration(kills(c))*(killSession+2*time.Second)
 }
 
 // killSession is the shortest that a broker allows: after a crash nobody has the partitions until it is over.
@@ -34,10 +34,21 @@ type crash struct {
 	flush     float64   // seconds that a flush of the ledger took at most, as far as the daemons have said until then
 }
 
-// doubtful is how long before the crash the oldest push was accepted that the ledger may not have: it waited for a flush, for
-// the one before to end, and for its own; before that, its answer was on the way.
-func (c *crash) doubtful() time.Duration {
-	return flushes + 2*time.Duration(c.flush*float64(time.Second)) + latency
+// mayCost is L + R × F: what was under way, and what was accepted so shortly before the crash that the ledger may not have it. Such an
+// answer waited for a flush, for the one before to end, and for its own.
+func (c *crash) mayCost(accepted moments) int {
+	unsure := flushes + 2*time.Duration(c.flush*float64(time.Second))
+	return int(c.underWay) + accepted.between(c.at.Add(-unsure), c.again)
+}
+
+// calms is how long the load goes on after the last crash. A daemon that lives for two seconds never comes to believe that a token is
+// dead (guard.settle), and starts with all of them in doubt; then a credential's guard takes them for a fault of the credential, until
+// enough other pushes are accepted.
+func calms(c *command) time.Duration {
+	if c.Short {
+		return time.Second
+	}
+	return 45 * time.Second
 }
 
 // kill kills a daemon again and again, mostly at work, now and then before it is ready.
@@ -52,29 +63,15 @@ func kill(ctx context.Context, p *play) error {
 	slowest := 0.0
 	for len(crashes) < kills(p.command) {
 		// The embedded broker keeps a member for ever that dies while it joins, so there only daemons at work are killed.
-		c := crash{early: len(crashes)%10 == 3 && !p.Embedded}
-		before := p.stage.Accepted()
-		if c.early {
-			err = p.rest(ctx, p.upTo(0, 400*time.Millisecond))
-		} else {
-			err = p.atWork(ctx, d, before)
-		}
+		c, err := p.crash(ctx, d, len(crashes)%10 == 3 && !p.Embedded)
 		if err == nil {
 			err = p.loaded()
 		}
 		if err != nil {
 			return err
 		}
-		if values, err := d.scrape(ctx); err == nil { // one that is not ready has nothing under way
-			c.underWay, slowest = values["pushd_inflight_requests"], max(slowest, values.Slowest("pushd_ledger_flush_duration_seconds"))
-		}
+		slowest = max(slowest, c.flush)
 		c.flush = slowest
-		c.at = time.Now()
-		if err := d.kill(); err != nil {
-			return err
-		}
-		c.pushes = p.stage.Accepted() - before
-		c.again = time.Now()
 		if d, err = p.start("daemon"); err != nil {
 			return err
 		}
@@ -85,11 +82,36 @@ func kill(ctx context.Context, p *play) error {
 	if err := d.Ready(ctx); err != nil {
 		return err
 	}
+	if err := p.flows(ctx, calms(p.command)); err != nil {
+		return err
+	}
 	if err := p.settle(ctx); err != nil {
 		return err
 	}
 	p.judgeCrashes(crashes)
 	return d.stop(ctx)
+}
+
+// crash kills a daemon at work or, early, as it starts.
+func (p *play) crash(ctx context.Context, d *member, early bool) (c crash, err error) {
+	c.early = early
+	before := p.stage.Accepted()
+	if early {
+		err = p.rest(ctx, p.upTo(0, 400*time.Millisecond))
+	} else {
+		err = p.atWork(ctx, d, before)
+	}
+	if err != nil {
+		return c, err
+	}
+	if values, err := d.scrape(ctx); err == nil { // one that is not ready has nothing under way
+		c.underWay, c.flush = values["pushd_inflight_requests"], values.Slowest("pushd_ledger_flush_duration_seconds")
+	}
+	c.at = time.Now()
+	err = d.kill()
+	c.pushes = p.stage.Accepted() - before
+	c.again = time.Now()
+	return c, err
 }
 
 // atWork waits until the daemon is ready and sends pushes, and a time that is drawn: some crashes meet it as it catches up, others
@@ -112,9 +134,8 @@ type cost struct {
 	over         bool
 }
 
-// costsOf holds the pushes that were made twice against what each crash may cost: what was under way, and what the ledger did not
-// have yet. Both were accepted shortly before the crash, so the simulators' account has them. Where a crash comes before all was
-// made again that the one before cost, it may still be made after it.
+// costsOf holds the pushes that were made twice against what each crash may cost. Where a crash comes before all was made again that
+// the one before cost, it may still be made after it.
 func costsOf(crashes []crash, accepted, extra moments, end time.Time) []cost {
 	costs := make([]cost, len(crashes))
 	left := 0 // of the crash before
@@ -123,7 +144,7 @@ func costsOf(crashes []crash, accepted, extra moments, end time.Time) []cost {
 		if i+1 < len(crashes) {
 			next = crashes[i+1].at
 		}
-		n := cost{crash: c, number: i + 1, extra: extra.between(c.at, next), bound: accepted.between(c.at.Add(-c.doubtful()), c.again)}
+		n := cost{crash: c, number: i + 1, extra: extra.between(c.at, next), bound: c.mayCost(accepted)}
 		n.over = n.extra > n.bound+left
 		left = max(0, min(n.bound, n.bound+left-n.extra))
 		costs[i] = n
@@ -152,7 +173,7 @@ func (p *play) judgeCrashes(crashes []crash) {
 	r := p.report
 	r.figure(float64(len(crashes)), "crashes by kill -9, %d of them before the daemon was ready", early)
 	r.figure(float64(sum)/float64(len(crashes)), "pushes too many per crash, %d at most", worst)
-	r.figure(float64(bound)/float64(len(crashes)), "pushes per crash that may be made twice, L + R × F: accepted within the time of a flush before it")
+	r.figure(float64(bound)/float64(len(crashes)), "pushes per crash that may be made twice, L + R × F: under way, or accepted within the time of a flush before it")
 	r.figure(100*float64(r.Extra)/float64(max(1, r.Pushes)), "percent of the pushes too many")
 	r.Tables = append(r.Tables, table)
 	r.least("crashes", float64(len(crashes)), float64(kills(p.command)))

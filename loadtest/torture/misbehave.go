@@ -56,7 +56,7 @@ func misbehaviourTime(c *command) time.Duration {
 	if c.Short {
 		return time.Second
 	}
-	return 6 * time.Second
+	return 4 * time.Second
 }
 
 func misbehaviourLasts(c *command) time.Duration {

@@ -75,7 +75,7 @@ func (p *play) setUp(ctx context.Context) (err error) {
 		}
 		p.onStop(func() error { p.Pushd = ""; return nil }) // it is gone with the directory
 	}
-	events := int(p.rate * p.Rate * p.lasts(p.command).Seconds())
+	events := int(p.perSecond() * p.lasts(p.command).Seconds())
 	p.load = mixture.New(mixture.Config{Events: events, Tenants: 20, Seed: p.Seed, Once: p.once})
 	if p.worsen != nil {
 		p.worsen(p.load)
@@ -116,20 +116,8 @@ func (p *play) setUpBroker(ctx context.Context) error {
 		p.server.Broker = broker.Addr()
 		return nil
 	default:
-		p.say("starting Apache Kafka %s", kafkatest.Version)
-		o := kafkatest.Options{Dir: filepath.Join(p.dir, "kafka")}
-		way := p.leg(kafkaLeg)
-		if way != nil {
-			o.Proxy = way.proxy.Listen
-		}
-		k, err := kafkatest.Start(ctx, o)
-		if err != nil {
+		if err := p.startApache(ctx); err != nil {
 			return err
-		}
-		p.onStop(k.Stop)
-		p.kafka, p.server.Broker = k, k.Addr
-		if way != nil {
-			way.leadsTo(k.ProxiedAddr)
 		}
 	}
 	cfg := queue.DefaultConfig()
@@ -141,6 +129,29 @@ func (p *play) setUpBroker(ctx context.Context) error {
 	}
 	return nil
 }
+
+// startApache starts an Apache Kafka, behind a proxy where the ways are proxied.
+func (p *play) startApache(ctx context.Context) error {
+	p.say("starting Apache Kafka %s", kafkatest.Version)
+	o := kafkatest.Options{Dir: filepath.Join(p.dir, "kafka")}
+	way := p.leg(kafkaLeg)
+	if way != nil {
+		o.Proxy = way.proxy.Listen
+	}
+	k, err := kafkatest.Start(ctx, o)
+	if err != nil {
+		return err
+	}
+	p.onStop(k.Stop)
+	p.kafka, p.server.Broker = k, k.Addr
+	if way != nil {
+		way.leadsTo(k.ProxiedAddr)
+	}
+	return nil
+}
+
+// perSecond is how many events are published in a second.
+func (p *play) perSecond() float64 { return p.rate * p.Rate }
 
 // goOn does something beside the ordeal until the play ends. Its failure ends the play.
 func (p *play) goOn(ctx context.Context, what string, do func(context.Context) error) {
@@ -166,7 +177,7 @@ func (p *play) publish(ctx context.Context) {
 			batch := rest[:min(most, len(rest))]
 			rest = rest[len(batch):]
 			return batch
-		}, p.rate*p.Rate)
+		}, p.perSecond())
 	})
 }
 

@@ -24,7 +24,7 @@ func toxicTimes(c *command) (toxic, blackhole, swizzle time.Duration) {
 	if c.Short {
 		return 2 * time.Second, 5 * time.Second, 5 * time.Second
 	}
-	return 6 * time.Second, time.Minute, 40 * time.Second
+	return 4 * time.Second, time.Minute, 30 * time.Second
 }
 
 func toxicsLast(c *command) time.Duration {

@@ -17,6 +17,9 @@ import (
 	"pushd/providers/simulator"
 )
 
+// past is a date of RFC 9110 on which the wait was over long ago.
+const past = "Sun, 06 Nov 1994 08:49:37 GMT"
+
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const mdmTopic = "com.apple.mgmt.External."
@@ -177,6 +180,7 @@ func cases() []conformance.Case {
 		conformance.Case{Name: "a body without an end", Answer: simulator.Answer{Status: 503, Body: make([]byte, 60_000)}, Want: providers.Result{Outcome: providers.Later, Status: 503, Reason: "unknown", Wait: 15 * time.Minute}},
 		conformance.Case{Name: "410 without a time", Answer: simulator.Answer{Status: 410, Reason: "Unregistered"}, Want: providers.Result{Outcome: providers.TokenDead, Status: 410, Reason: "Unregistered"}},
 		conformance.Case{Name: "Retry-After in seconds", Answer: simulator.Answer{Status: 503, Reason: "ServiceUnavailable", RetryAfter: "120"}, Want: providers.Result{Outcome: providers.Later, Status: 503, Reason: "ServiceUnavailable", Wait: 2 * time.Minute, Obeyed: true}},
+		conformance.Case{Name: "Retry-After that is a date", Answer: simulator.Answer{Status: 503, Reason: "ServiceUnavailable", RetryAfter: past}, Want: providers.Result{Outcome: providers.Later, Status: 503, Reason: "ServiceUnavailable", Obeyed: true}},
 		conformance.Case{Name: "Retry-After that is rubbish", Answer: simulator.Answer{Status: 503, Reason: "ServiceUnavailable", RetryAfter: "soon"}, Want: providers.Result{Outcome: providers.Later, Status: 503, Reason: "ServiceUnavailable", Wait: 15 * time.Minute}},
 		conformance.Case{Name: "GOAWAY over the credential", Answer: goAway("BadCertificateEnvironment"), Want: providers.Result{Outcome: providers.Refused, Reason: "BadCertificateEnvironment"}},
 		conformance.Case{Name: "GOAWAY at a shutdown", Answer: goAway("Shutdown"), Want: providers.Result{Outcome: providers.Again, Reason: "Shutdown"}},

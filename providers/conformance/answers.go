@@ -79,6 +79,7 @@ func (p Provider) eachConduct(t *testing.T) {
 		"huge headers":    {HeaderPadding: 64 << 10},
 		"one stream":      {MaxStreams: 1},
 		"a slow line":     {BytesPerSecond: 20_000},
+		"a byte a second": {BytesPerSecond: 1},
 		"a closed window": {NoWindowUpdates: true},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -16,6 +16,9 @@ import (
 	"pushd/providers/simulator"
 )
 
+// past is a date of RFC 9110 on which the wait was over long ago.
+const past = "Sun, 06 Nov 1994 08:49:37 GMT"
+
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var authority = sync.OnceValue(func() *simulator.Authority {
@@ -161,6 +164,7 @@ func cases() []conformance.Case {
 		{Name: "exhausted", Answer: simulator.Answer{Status: 429}, Want: project(later(429, "RESOURCE_EXHAUSTED", time.Minute))},
 		{Name: "UNAVAILABLE", Answer: simulator.Answer{Reason: "UNAVAILABLE"}, Want: later(503, "UNAVAILABLE", 10*time.Second)},
 		{Name: "UNAVAILABLE with Retry-After", Answer: simulator.Answer{Reason: "UNAVAILABLE", RetryAfter: "3"}, Want: obeyed(later(503, "UNAVAILABLE", 3*time.Second))},
+		{Name: "UNAVAILABLE with a date", Answer: simulator.Answer{Reason: "UNAVAILABLE", RetryAfter: past}, Want: obeyed(later(503, "UNAVAILABLE", 0))},
 		{Name: "UNAVAILABLE with rubbish", Answer: simulator.Answer{Reason: "UNAVAILABLE", RetryAfter: "soon"}, Want: later(503, "UNAVAILABLE", 10*time.Second)},
 		{Name: "INTERNAL", Answer: simulator.Answer{Reason: "INTERNAL"}, Want: later(500, "INTERNAL", 10*time.Second)},
 		{Name: "an unknown code", Answer: simulator.Answer{Status: 409, Reason: "SOMETHING_NEW"}, Want: result(providers.Rejected, 409, "unknown")},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,6 +15,8 @@ const (
 	sampleEvery = 2 * time.Second
 	// warm is the part of the soak in which the resident may grow.
 	warm = 1. / 3
+	// span is of how much time the lowest value counts.
+	span = 30 * time.Second
 	// flat is the part of its mean by which something may grow over the rest of the soak.
 	flat = 0.1
 )
@@ -120,7 +121,7 @@ func (p *play) anyTrouble(ctx context.Context, group map[string]*member) (what s
 
 func newUsage() *usage {
 	return &usage{
-		memory: trend{what: "MB of memory resident"}, heap: trend{what: "MB of Go's heap in use"}, descriptors: trend{what: "descriptors"},
+		memory: trend{what: "MB of memory resident"}, heap: trend{what: "MB of Go's heap"}, descriptors: trend{what: "descriptors"},
 		goroutines: trend{what: "goroutines"}, ledger: trend{what: "MB of the ledger on disk"},
 	}
 }
@@ -149,7 +150,7 @@ func (m *member) watch(ctx context.Context, u *usage, since time.Time) error {
 		}
 		at := time.Since(since)
 		u.memory.add(at, float64(status.VmRSS)/(1<<20))
-		u.heap.add(at, values["go_memstats_heap_inuse_bytes"]/(1<<20))
+		u.heap.add(at, values["go_memstats_heap_alloc_bytes"]/(1<<20))
 		u.descriptors.add(at, float64(descriptors))
 		u.goroutines.add(at, values["go_goroutines"])
 		u.ledger.add(at, float64(sizeOf(m.ledger()))/(1<<20))
@@ -175,16 +176,25 @@ func (p *play) judgeSoak(u *usage, done map[string]int) {
 		r.figure(float64(done[what]), "times %s", what)
 	}
 	r.figure(100*float64(r.Extra)/float64(max(1, r.Pushes)), "percent of the pushes too many")
-	for _, t := range []*trend{&u.memory, &u.heap, &u.descriptors, &u.goroutines, &u.ledger} {
-		if len(t.at) == 0 {
+	table := Table{Title: "What the resident used, the least of each half minute", Head: []string{"at s"}}
+	for i, t := range []*trend{&u.memory, &u.heap, &u.descriptors, &u.goroutines, &u.ledger} {
+		floors := t.floors(span)
+		table.Head = append(table.Head, t.what)
+		for n, v := range floors.values {
+			if i == 0 {
+				table.add(floors.at[n].Seconds())
+			}
+			table.Rows[n] = append(table.Rows[n], number(v))
+		}
+		later := floors.after(time.Duration(warm * float64(soaks(p.command))))
+		if len(later.at) < 2 {
 			continue
 		}
-		later := t.after(t.at[0] + time.Duration(warm*float64(t.at[len(t.at)-1]-t.at[0])))
-		hours := (later.at[len(later.at)-1] - later.at[0]).Hours()
-		growth := later.growth()
-		r.figure(later.mean(), "%s of the resident as a mean; it grew by %s, which would be %s in an hour", t.what, number(growth), number(growth/hours))
+		growth, hours := later.growth(), (later.at[len(later.at)-1] - later.at[0]).Hours()
+		r.figure(later.mean(), "%s of the resident, as a mean after a third of the time; since then it grew by %s, which would be %s in an hour", t.what, number(growth), number(growth/hours))
 		if t != &u.ledger && !p.Short {
-			r.check(fmt.Sprintf("growth of the %s, in percent", t.what), 100*growth/math.Max(1, later.mean()), 100*flat)
+			r.check(fmt.Sprintf("growth of the resident's %s, in percent", t.what), 100*growth/max(1, later.mean()), 100*flat)
 		}
 	}
+	r.Tables = append(r.Tables, table)
 }

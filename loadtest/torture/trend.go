@@ -24,6 +24,20 @@ func (t *trend) after(from time.Duration) *trend {
 	return later
 }
 
+// floors are the lowest values of each span of time: what is garbage goes and comes again, what leaks stays.
+func (t *trend) floors(span time.Duration) *trend {
+	lowest := &trend{what: t.what}
+	for i, at := range t.at {
+		begin := at.Truncate(span)
+		if last := len(lowest.at) - 1; last >= 0 && lowest.at[last] == begin {
+			lowest.values[last] = min(lowest.values[last], t.values[i])
+		} else {
+			lowest.add(begin, t.values[i])
+		}
+	}
+	return lowest
+}
+
 func (t *trend) mean() float64 {
 	sum := 0.0
 	for _, v := range t.values {

@@ -24,6 +24,13 @@ func TestATrendIsWhatTheValuesGrow(t *testing.T) {
 	if all, got := late.growth(), late.after(20*time.Second).growth(); all > -1 || got != 0 {
 		t.Errorf("what has come to rest after 20 s grows by %g, and in all by %g", got, all)
 	}
+	var saw trend
+	for i := range 100 {
+		saw.add(time.Duration(i)*time.Second, 50+float64(i%7)*float64(i)) // its teeth grow, and its floor does not
+	}
+	if all, got := saw.growth(), saw.floors(10*time.Second); all < 10 || len(got.at) != 10 || got.growth() != 0 {
+		t.Errorf("of a saw that grows by %g the %d floors grow by %g", all, len(got.at), got.growth())
+	}
 	if got := line.after(98 * time.Second).mean(); got != 297 {
 		t.Errorf("the last two are %g", got)
 	}

@@ -50,7 +50,7 @@ func (l *lab) apnsAtOnce() rivals {
 // apnsFarAway has as many pushes under way as it takes to keep the connections busy in spite of the latency.
 func (l *lab) apnsFarAway() rivals {
 	return rivals{
-		name: "apns-50ms", title: "APNs, answers after 50 ms", latency: 50 * time.Millisecond, connections: 10, streams: 1000, against: []string{"floor", "apns2"}, suffix: "_50ms",
+		name: "apns-50ms", title: "APNs, answers after 50 ms", latency: 50 * time.Millisecond, connections: 8, streams: 1000, against: []string{"floor", "apns2"}, suffix: "_50ms",
 		of: []rival{
 			{contender: "floor", name: "floor"}, {contender: "pipelined", name: "pushd, pipelined"},
 			{contender: "apns2", name: "apns2 loop", workers: []int{10_000, 2000, 5000}},

@@ -65,7 +65,11 @@ func (a *access) who(r *http.Request) caller {
 		}
 		return caller{"anybody", anybody}
 	}
-	token, _ := strings.CutPrefix(header, "Bearer ")
+	found := caller{"unknown", anybody}
+	token, ok := strings.CutPrefix(header, "Bearer ")
+	if !ok {
+		return found
+	}
 	hash := sha256.Sum256([]byte(token))
 	known := []grant{{caller{localCaller, asOperator}, sha256.Sum256([]byte(a.local))}}
 	if a.tokensFile != "" {
@@ -75,7 +79,6 @@ func (a *access) who(r *http.Request) caller {
 		}
 		known = append(known, grants...)
 	}
-	found := caller{"unknown", anybody}
 	for _, g := range known {
 		if subtle.ConstantTimeCompare(hash[:], g.hash[:]) == 1 {
 			found = g.caller
@@ -152,7 +155,7 @@ func readGrants(path string) ([]grant, error) {
 	return grants, nil
 }
 
-// parseGrant reads a line. It repeats nothing of it but the role: somebody may have written the token itself.
+// parseGrant reads a line. It repeats nothing of it: somebody may have written the token itself.
 func parseGrant(line string) (grant, error) {
 	fields := strings.Fields(line)
 	if len(fields) != 3 {
@@ -160,7 +163,7 @@ func parseGrant(line string) (grant, error) {
 	}
 	g := grant{caller: caller{fields[0], roles[fields[1]]}}
 	if g.role == anybody {
-		return grant{}, fmt.Errorf("the role %q is neither viewer nor operator", fields[1])
+		return grant{}, errors.New("the second word is neither viewer nor operator")
 	}
 	digits, ok := strings.CutPrefix(fields[2], hashPrefix)
 	hash, err := hex.DecodeString(digits)

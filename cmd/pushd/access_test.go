@@ -77,7 +77,7 @@ func TestEachRoleMayAskWhatItMay(t *testing.T) {
 	} {
 		method, path, _ := strings.Cut(row.route, " ")
 		for authorization, want := range map[string]int{
-			"": row.stranger, "Bearer wrong": row.wrong, "Bearer " + readerLine: row.wrong, "Bearer": row.wrong,
+			"": row.stranger, "Bearer wrong": row.wrong, "Bearer " + readerLine: row.wrong, "Bearer": row.wrong, commander: row.wrong,
 			"Bearer " + reader: row.viewer, "Bearer " + commander: row.commander, "Bearer " + a.access.local: row.commander,
 		} {
 			if got := ask(t, method, url+path, authorization, row.body, "Content-Type", "application/x-www-form-urlencoded"); got != want {
@@ -134,7 +134,7 @@ func TestAFileOfTokensThatIsNoneIsRefused(t *testing.T) {
 		"p viewer " + canary + "\n":         ":1: the third word is not sha256: and 64 hexadecimal digits",
 		"p viewer " + good + "ff\n":         ":1: the third word is not",
 		"p viewer " + good[len("sha256:"):]: ":1: the third word is not",
-		"p root " + good + "\n":             `:1: the role "root" is neither viewer nor operator`,
+		"p " + canary + " " + good + "\n":   ":1: the second word is neither viewer nor operator",
 		"p viewer " + good + "\np operator " + good + "\n": `:2: the name "p" is taken`,
 		"local operator " + good + "\n":                    `:1: the name "local" is taken`,
 		strings.Repeat("#", maxTokensFile+1):               "is larger than",

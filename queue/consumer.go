@@ -36,6 +36,10 @@ type Consumer struct {
 	trouble *complaints
 	leader  *leader
 
+	// Shared, where it is set before Run, is told at the beginning of each generation how many of the topic's partitions
+	// this process has, before it is given a record of any.
+	Shared func(owned, of int)
+
 	mu      sync.Mutex // guards what stands below
 	joined  bool       // a generation is being served
 	owned   int        // partitions with an owner

@@ -70,6 +70,13 @@ func (g *generation) takeOver(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if c.Shared != nil {
+		of, err := c.conn.partitions(ctx, c.cfg.Topic)
+		if err != nil {
+			return err
+		}
+		c.Shared(len(ids), of)
+	}
 	var stopped []int32
 	for _, id := range ids {
 		committed := state.committed[id]
@@ -85,7 +92,7 @@ func (g *generation) takeOver(ctx context.Context) error {
 		if offset == committed.offset {
 			from = c.resume(int32(id), committed, of)
 		}
-		owner, err := c.assign(ctx, Assignment{Partition: int32(id), Generation: g.gen.ID, Topic: of.topic, From: from})
+		owner, err := c.assign(ctx, Assignment{Partition: int32(id), Generation: g.gen.ID, Topic: of.topic, From: from, Committed: committed.offset >= 0})
 		if err != nil {
 			return fmt.Errorf("assign partition %d at offset %d: %w", id, offset, err)
 		}

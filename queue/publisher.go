@@ -31,7 +31,7 @@ const (
 // the partitions, since the offset that a message is published for is not done before. pushd_publish_queue_messages
 // shows it. Where Kafka takes no messages the windows fill, and the partitions pause.
 //
-// Messages of one key stay in order, except that after a failure one may be published again behind its successors. It is
+// Messages of one key, or to one partition, stay in order, except that after a failure one may be published again behind its successors. It is
 // never published for the first time behind them: what one attempt holds for a partition is one batch (take), and
 // it is settled before the next.
 //
@@ -59,12 +59,15 @@ type outbox struct {
 	spread  spread // owned by the topic's goroutine
 }
 
-// spread chooses partitions as Java's producers do, and remembers how many there are. A message without a key goes where
-// its value says: the choice must be the same each time it is asked for.
+// spread chooses partitions as Java's producers do, unless the message says which, and remembers how many there are. A
+// message without a key goes where its value says: the choice must be the same each time it is asked for.
 type spread struct{ partitions []int }
 
 func (s *spread) Balance(m kafka.Message, partitions ...int) int {
 	s.partitions = partitions
+	if told, ok := m.WriterData.(int32); ok {
+		return int(told)
+	}
 	if m.Key == nil {
 		m.Key = m.Value
 	}
@@ -127,6 +130,9 @@ func (p *Publisher) Publish(messages []Message, done func()) {
 // message is m as kafka-go wants it, cut to what a broker takes, and how many bytes it takes at most.
 func (p *Publisher) message(m Message) (out kafka.Message, size int) {
 	out = kafka.Message{Topic: m.Topic, Key: m.Key, Value: m.Value, Headers: make([]kafka.Header, 0, len(m.Headers)+1)}
+	if m.Partition != nil {
+		out.WriterData = *m.Partition
+	}
 	size = len(m.Key) + len(m.Value) + 100
 	for _, h := range m.Headers {
 		out.Headers = append(out.Headers, kafka.Header(h))
@@ -249,7 +255,7 @@ func (p *Publisher) take(box *outbox) []posted {
 	}
 	most := min(len(partitions)*maxWrite, len(box.waiting))
 	type fill struct{ messages, bytes int }
-	filled := make([]fill, len(partitions)) // by partition: they are numbered from 0
+	filled := make(map[int]fill, len(partitions)) // by partition; a message may name one that there is not
 	batch := make([]posted, 0, most)
 	var passed []posted
 	seen := 0
@@ -257,13 +263,13 @@ func (p *Publisher) take(box *outbox) []posted {
 		m := box.waiting[seen]
 		seen++
 		at := box.spread.Balance(m.message, partitions...)
-		f := &filled[at]
+		f := filled[at]
 		if f.messages == maxWrite || f.bytes+m.size > maxMessage {
-			f.messages = maxWrite // nor is what comes behind it taken
+			filled[at] = fill{messages: maxWrite} // nor is what comes behind it taken
 			passed = append(passed, m)
 			continue
 		}
-		f.messages, f.bytes = f.messages+1, f.bytes+m.size
+		filled[at] = fill{f.messages + 1, f.bytes + m.size}
 		batch = append(batch, m)
 	}
 	box.waiting = box.waiting[seen-len(passed):]

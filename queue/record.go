@@ -20,10 +20,11 @@ type Record struct {
 
 // Message is one record to be published.
 type Message struct {
-	Topic   string
-	Key     []byte
-	Value   []byte
-	Headers []event.Header
+	Topic     string
+	Partition *int32 // nil: the key chooses
+	Key       []byte
+	Value     []byte // nil is a tombstone
+	Headers   []event.Header
 }
 
 // Assignment is a partition that the group gave to this process for one generation.
@@ -32,6 +33,7 @@ type Assignment struct {
 	Generation int32
 	Topic      TopicID  // zero where the brokers do not tell
 	From       Progress // what is done already; records are handed over from its watermark on
+	Committed  bool     // the group has committed in this partition before
 }
 
 // Owner is who takes the records of an assigned partition, for one generation. The dispatcher's tenure is one.

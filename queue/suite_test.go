@@ -43,6 +43,8 @@ func suite(t *testing.T, b testBroker) {
 		"done is called once all messages are acknowledged":             doneOnceAll,
 		"a topic that is missing holds up no other":                     missingTopic,
 		"a message that is too large is cut and published":              tooLargeIsCut,
+		"of a compacted topic the newest of each key is read":           compactedIsRead,
+		"a topic gets as many partitions as the one that it is like":    topicsGrowAlike,
 		"a snapshot has what there was when it was opened":              snapshotIsBounded,
 		"a snapshot leaves out what retention deletes":                  snapshotAfterRetention,
 		"a snapshot that ends in a marker ends":                         snapshotEndsInAMarker,

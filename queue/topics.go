@@ -13,11 +13,12 @@ import (
 type Topic struct {
 	Name       string
 	Partitions int               // 0 means Config.Partitions
+	Like       string            // a topic that exists: this one must have as many partitions
 	Configs    map[string]string // of a topic that is created, such as cleanup.policy; nil means the brokers' defaults
 }
 
 // EnsureTopics creates the topics that are missing and returns when all of them can be used. Topics that exist are left
-// as they are. It waits for brokers that cannot be reached until ctx ends; a refusal ends it.
+// as they are, but for partitions that they lack (Topic.Like). It waits for brokers that cannot be reached until ctx ends; a refusal ends it.
 func EnsureTopics(ctx context.Context, cfg Config, topics ...Topic) error {
 	conn, err := cfg.connect()
 	if err != nil {
@@ -39,9 +40,15 @@ func EnsureTopics(ctx context.Context, cfg Config, topics ...Topic) error {
 	}
 	pause := newBackoff()
 	for {
-		err := conn.createTopics(ctx, request)
+		err := conn.likeOthers(ctx, request, topics)
+		if err == nil {
+			err = conn.createTopics(ctx, request)
+		}
 		if err == nil {
 			err = conn.topicsUsable(ctx, names)
+		}
+		if err == nil {
+			err = conn.growTopics(ctx, request, topics)
 		}
 		switch {
 		case err == nil:
@@ -52,6 +59,47 @@ func EnsureTopics(ctx context.Context, cfg Config, topics ...Topic) error {
 			return fmt.Errorf("kafka: create topics: %w; %s", err, troubleOf(err).mend())
 		}
 	}
+}
+
+// likeOthers gives the topics that are to be like others those others' number of partitions.
+func (c *connection) likeOthers(ctx context.Context, request *kafka.CreateTopicsRequest, topics []Topic) error {
+	for i, t := range topics {
+		if t.Like == "" {
+			continue
+		}
+		n, err := c.partitions(ctx, t.Like)
+		if err != nil {
+			return err
+		}
+		request.Topics[i].NumPartitions = n
+	}
+	return nil
+}
+
+// growTopics adds the partitions that a topic lacks to be like another, which has got more.
+func (c *connection) growTopics(ctx context.Context, request *kafka.CreateTopicsRequest, topics []Topic) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	for i, t := range topics {
+		if t.Like == "" {
+			continue
+		}
+		wanted := request.Topics[i].NumPartitions
+		have, err := c.partitions(ctx, t.Name)
+		if err != nil || have >= wanted {
+			return err
+		}
+		response, err := c.client.CreatePartitions(ctx, &kafka.CreatePartitionsRequest{
+			Topics: []kafka.TopicPartitionsConfig{{Name: t.Name, Count: int32(wanted)}},
+		})
+		if err == nil {
+			err = response.Errors[t.Name]
+		}
+		if err != nil {
+			return fmt.Errorf("give topic %s as many partitions as %s, %d: %w", t.Name, t.Like, wanted, err)
+		}
+	}
+	return nil
 }
 
 func (c *connection) createTopics(ctx context.Context, request *kafka.CreateTopicsRequest) error {

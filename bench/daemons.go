@@ -76,6 +76,7 @@ func (r *daemonRun) flags(dir, group string) ([]string, error) {
 	return []string{
 		"--admin.listen=127.0.0.1:0", "--kafka.brokers=" + r.backlog.broker, "--kafka.group=" + group,
 		"--kafka.topic=" + r.backlog.topics.Events, "--kafka.feedback_topic=" + r.backlog.topics.Feedback, "--kafka.dead_topic=" + r.backlog.topics.Dead,
+		"--retry.durability=local", // nothing is parked for long here
 		"--tenants.dir=" + g.tenantsDir(), "--store.dir=" + filepath.Join(dir, "ledger"),
 		"--providers.apns.sender=" + r.sender, "--providers.apns.host=" + host, fmt.Sprint("--providers.apns.port=", port), "--providers.apns.root_ca=" + g.caFile(),
 		"--providers.fcm.endpoint=" + g.FCM, "--providers.fcm.root_ca=" + g.caFile(),

@@ -109,8 +109,13 @@ func (c *core) owe(w *wake, now time.Time) bool {
 		return false
 	}
 	if w.dirty != nil {
-		w.content = w.content.merged(w.dirty)
-		c.settleDirty(w, store.Covered, now)
+		merged := w.content.merged(w.dirty)
+		if c.replicated() {
+			c.clean(w) // covered when the topic has it (copied)
+		} else {
+			c.settleDirty(w, store.Covered, now)
+		}
+		w.content = merged
 	}
 	c.schedule(w, owing, due, now)
 	return true

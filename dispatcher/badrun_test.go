@@ -23,7 +23,7 @@ func TestARunOfNothingButBadRecordsStopsThePartitionUntilToldToProceed(t *testin
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				cfg := DefaultConfig()
+				cfg := localConfig()
 				cfg.DeadLetters.StopCount = 100
 				p := newPlant(t, vfs.NewMem(), cfg, &provider{})
 				defer p.stop()
@@ -110,7 +110,7 @@ func TestGoodRecordsOfThePastDoNotVouchForTheBad(t *testing.T) {
 func TestAStoppedPartitionThatIsReleasedIsNotOursAnyMore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		cfg := DefaultConfig()
+		cfg := localConfig()
 		cfg.DeadLetters.StopCount = 100
 		p := newPlant(t, vfs.NewMem(), cfg, &provider{})
 		defer p.stop()

@@ -62,7 +62,7 @@ func BenchmarkWake(b *testing.B) {
 
 func benchmarkWake(b *testing.B, tenants int) {
 	const partitions, devices, batch = 4, 400_000, 100
-	cfg := DefaultConfig()
+	cfg := localConfig()
 	cfg.Merge.Interval = time.Nanosecond // a device that comes again is woken again
 	ledger, err := store.Open(store.Config{
 		Dir: "ledger", FS: vfs.NewMem(), DedupeWindow: cfg.Dedupe.Window, DedupeMaxEntries: cfg.Dedupe.MaxEntries,
@@ -81,9 +81,10 @@ func benchmarkWake(b *testing.B, tenants int) {
 		},
 		Fail: func(err error) { b.Error(err) }, Logger: slog.New(slog.DiscardHandler),
 	})
-	if err := engine.Start(); err != nil {
+	if err := engine.Start(b.Context()); err != nil {
 		b.Fatal(err)
 	}
+	engine.Share(1, 1)
 	stop, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	defer engine.Stop(stop)

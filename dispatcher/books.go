@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"pushd/queue"
 	"pushd/queue/event"
 	"pushd/store"
 )
@@ -25,6 +26,7 @@ type books struct {
 	settled    [kindCount]int64
 	open       [states]int64  // events of wakes in each state
 	dirty      int64          // events that made a begun or resting wake dirty
+	damaged    int64          // records of parked wakes that cannot be read; not part of the sum
 	pending    int64          // merged into a wake that was not begun; not part of the sum
 	trailing   int64          // made a wake dirty; not part of the sum
 	letters    [reasons]int64 // dead letters acknowledged, by reason; not part of the sum
@@ -53,6 +55,7 @@ func (b *books) add(o *books) {
 	b.handedOver += o.handedOver
 	b.dirty += o.dirty
 	b.strays += o.strays
+	b.damaged += o.damaged
 	b.pending += o.pending
 	b.trailing += o.trailing
 	b.parked += o.parked
@@ -83,6 +86,7 @@ func (c *core) hold(w *wake, t taken) {
 		w.taken = w.one[:0]
 	}
 	w.taken = append(w.taken, t)
+	w.copy.reach(queue.Position{Topic: c.topic, Partition: c.partition, Offset: t.offset})
 	c.books.open[w.state]++
 }
 
@@ -104,12 +108,11 @@ func (c *core) clean(w *wake) {
 	} else {
 		w.content = w.content.merged(w.dirty)
 	}
-	n := int64(len(w.dirtyTaken))
-	c.books.dirty -= n
-	c.books.open[w.state] += n
-	if n > 0 {
-		c.holders.add(w)
+	taken, copied := w.dirtyTaken, w.dirtyCopy
+	w.dirty, w.dirtyTaken, w.dirtyCopy = nil, nil, found{}
+	c.books.dirty -= int64(len(taken) + copied.events)
+	for _, t := range taken {
+		c.hold(w, t)
 	}
-	w.taken = append(w.taken, w.dirtyTaken...)
-	w.dirty, w.dirtyTaken = nil, nil
+	c.annex(w, copied)
 }

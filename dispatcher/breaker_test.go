@@ -139,7 +139,7 @@ func mixed(from, to int64) []queue.Record {
 func TestAnOutageOfOneProviderPausesItAloneAndEndsSlowly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		cfg := DefaultConfig()
+		cfg := localConfig()
 		cfg.Breaker.Ramp = 10 * time.Second
 		var down atomic.Bool
 		apple := &provider{latency: 10 * time.Millisecond, times: map[string]int{}, answer: func(*providers.Push) providers.Result {
@@ -252,7 +252,7 @@ func TestAProbeWhoseAnswerSaysNothingIsFollowedByAnother(t *testing.T) {
 					}
 					return providers.Result{Outcome: providers.Accepted, Status: 200}
 				}}
-				p := newPlant(t, vfs.NewMem(), DefaultConfig(), pr)
+				p := newPlant(t, vfs.NewMem(), localConfig(), pr)
 				defer p.stop()
 				o := p.assign(0, 0)
 				mode.Store(1)
@@ -282,7 +282,7 @@ func TestABlackHoleIsAnOutage(t *testing.T) {
 		pr := &provider{latency: 10 * time.Second, answer: func(*providers.Push) providers.Result {
 			return providers.Result{Outcome: providers.Again, Wait: time.Second, Reason: "transport: timeout"}
 		}}
-		p := newPlant(t, vfs.NewMem(), DefaultConfig(), pr)
+		p := newPlant(t, vfs.NewMem(), localConfig(), pr)
 		defer p.stop()
 		o := p.assign(0, 0)
 		ctx, cancel := context.WithCancel(t.Context())

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"pushd/queue"
 )
 
 // Config is what an operator sets of the engine.
@@ -14,6 +16,7 @@ type Config struct {
 	Breaker     BreakerConfig     `embed:"" prefix:"breaker."`
 	Guard       GuardConfig       `embed:"" prefix:"guard."`
 	DeadLetters DeadLettersConfig `embed:"" prefix:"dead_letters."`
+	Retry       RetryConfig       `embed:"" prefix:"retry."`
 }
 
 // MergeConfig says how events of one device become one wake, and how long a wake is tried.
@@ -48,8 +51,17 @@ type RatesConfig struct {
 	FCM           float64 `name:"fcm" help:"Pushes per second to FCM over all projects; 0 is no limit." default:"0"`
 	PerCredential float64 `name:"per_credential" help:"Pushes per second of one APNs credential unless its tenant file says otherwise; 0 is no limit." default:"0"`
 	PerProject    float64 `name:"per_project" help:"Pushes per second of one FCM project unless its tenant file says otherwise; FCM's quota is 10000. 0 is no limit." default:"10000"`
+	Share         Share   `name:"share" help:"Whose the limits are: the 'group', of which each process has a part by the partitions that it owns, or each 'process'. in_flight is each process's in any case." enum:"group,process" default:"group"`
 	InFlight      int     `name:"in_flight" help:"Pushes under way per credential, unless its tenant file says otherwise." default:"1000"`
 }
+
+// Share says whose the limits of rates are.
+type Share string
+
+const (
+	OfGroup   Share = "group"
+	OfProcess Share = "process"
+)
 
 // BreakerConfig says when a provider is taken for down, and how it is tried.
 type BreakerConfig struct {
@@ -73,6 +85,20 @@ type DeadLettersConfig struct {
 	StopRatio float64 `name:"stop_ratio" help:"Part of those records that the count is. Above 0, to 1." default:"0.95"`
 }
 
+// RetryConfig says what long waits outlive.
+type RetryConfig struct {
+	Durability Durability `name:"durability" help:"What a wake that waits for long outlives: 'local', this process; 'replicated', this machine and its disk too. Replicated wakes are in retry.topic." enum:"local,replicated" default:"replicated"`
+	Topic      string     `name:"topic" help:"Topic of parked wakes, where durability is replicated. Compacted, with as many partitions as kafka.topic. It holds tokens." default:"pushd.parked"`
+}
+
+// Durability is what a parked wake outlives.
+type Durability string
+
+const (
+	Local      Durability = "local"
+	Replicated Durability = "replicated"
+)
+
 // DefaultConfig is what the struct tags say.
 func DefaultConfig() Config {
 	return Config{
@@ -86,17 +112,18 @@ func DefaultConfig() Config {
 			MaxWaiting: 1_000_000,
 		},
 		Dedupe: DedupeConfig{Window: 10 * time.Minute, MaxEntries: 20_000_000},
-		Rates:  RatesConfig{PerProject: 10_000, InFlight: 1000},
+		Rates:  RatesConfig{PerProject: 10_000, Share: OfGroup, InFlight: 1000},
 
 		Breaker:     BreakerConfig{Count: 50, Ratio: 0.9, Probe: 5 * time.Second, Ramp: time.Minute},
 		Guard:       GuardConfig{Count: 50, Ratio: 0.5, Settle: 2 * time.Second, Patience: 10 * time.Minute},
 		DeadLetters: DeadLettersConfig{StopCount: 1000, StopRatio: 0.95},
+		Retry:       RetryConfig{Durability: Replicated, Topic: "pushd.parked"},
 	}
 }
 
 // Validate returns all faults, each beginning with the key it is about.
 func (c Config) Validate() error {
-	return errors.Join(c.Merge.validate(), c.Dedupe.validate(), c.Rates.validate(), c.Breaker.validate(), c.Guard.validate(), c.DeadLetters.validate())
+	return errors.Join(c.Merge.validate(), c.Dedupe.validate(), c.Rates.validate(), c.Breaker.validate(), c.Guard.validate(), c.DeadLetters.validate(), c.Retry.validate())
 }
 
 func (c MergeConfig) validate() error {
@@ -132,6 +159,9 @@ func (c DedupeConfig) validate() error {
 
 func (c RatesConfig) validate() error {
 	var faults []error
+	if c.Share != OfGroup && c.Share != OfProcess {
+		faults = append(faults, fmt.Errorf("rates.share: %q is neither group nor process", c.Share))
+	}
 	for _, r := range []struct {
 		key   string
 		value float64
@@ -185,4 +215,15 @@ func between(key string, d, low, high time.Duration) error {
 		return fmt.Errorf("%s: %v is not between %v and %v", key, d, low, high)
 	}
 	return nil
+}
+
+func (c RetryConfig) validate() error {
+	var faults []error
+	if c.Durability != Local && c.Durability != Replicated {
+		faults = append(faults, fmt.Errorf("retry.durability: %q is neither local nor replicated", c.Durability))
+	}
+	if err := queue.CheckTopic(c.Topic); err != nil {
+		faults = append(faults, fmt.Errorf("retry.topic: %w", err))
+	}
+	return errors.Join(faults...)
 }

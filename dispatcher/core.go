@@ -34,6 +34,8 @@ type core struct {
 	// The tenure: one ownership of the partition, from its assignment to its release. window is nil in between; then
 	// the core only serves the wakes that the ledger holds.
 	tenure   int64
+	topic    queue.TopicID // of the events
+	adopted  bool          // what the topic of parked wakes had is read
 	window   *queue.Window
 	moved    bool               // the window's progress changed since the goroutine last looked
 	backlog  fifo[queue.Record] // taken from the owner, waiting for room in the window
@@ -54,6 +56,7 @@ type core struct {
 	spare      flushed // memory of the last flush, for the next
 	changed    map[store.Device]struct{}
 	tombstones []store.Tombstone
+	settled    []queue.Position // replicated: records that are worth nothing any more
 
 	out output
 }
@@ -82,6 +85,7 @@ type Env struct {
 type Topics struct {
 	Feedback string
 	Dead     string
+	Parked   string // where retry.durability is replicated
 }
 
 // Identify makes the ledger's identities of names. They are pure functions of the ledger's seed, and TokenHash of another key
@@ -123,9 +127,9 @@ func newCore(env Env, partition int32, restored *store.Restored) *core {
 }
 
 // assign begins a tenure that goes on where the progress of the one before ended, here or on another machine.
-func (c *core) assign(from queue.Progress) {
+func (c *core) assign(a queue.Assignment) {
 	c.tenure++
-	c.window = queue.NewWindow(from)
+	c.topic, c.window, c.adopted = a.Topic, queue.NewWindow(a.From), false
 	c.backlog, c.stamped = fifo[queue.Record]{}, -1
 	c.draining, c.run = false, newBadRun(c.Config.DeadLetters)
 }
@@ -148,6 +152,7 @@ func (c *core) tick(now time.Time) {
 			continue
 		case owing:
 			if w.content.expired(now) {
+				c.settle(w, store.Covered, now)
 				c.remove(w)
 				continue
 			}

@@ -10,7 +10,8 @@ import (
 // provider is down, would fill the window, and the events of all others would not even be read. So the wakes of a lane that
 // crowds a window are parked: they keep their places in the lane, but the ledger has them too, and the window goes on.
 //
-// Where nobody else is on the partition nothing is parked: it pauses, and Kafka is the queue. The same where half of
+// Where nobody else is on the partition nothing is parked, but for the few that hold up a window of which all else is done
+// (unblock): it pauses, and Kafka is the queue. The same where half of
 // merge.max_waiting is used up: the other half is for those who wait for another reason.
 
 const (
@@ -24,6 +25,10 @@ const (
 	crowded = queue.WindowSize / 16
 	// fewWait is how many wakes of a window may wait for a time, so that they are parked for the others' sake.
 	fewWait = queue.WindowSize / 4
+	// nearlyFull is how many offsets a window has where it is about to pause, and nearlyDone is how much of it (in hundredths)
+	// must be done for the others to be taken for what holds it up.
+	nearlyFull = queue.WindowSize * 9 / 10
+	nearlyDone = 98
 )
 
 // crowd finds out which lanes crowd the window, and parks the oldest of their wakes. full says that the next record finds
@@ -38,6 +43,7 @@ func (c *core) crowd(full bool, now time.Time) {
 			delete(c.crowds, l)
 		}
 	}
+	c.unblock(now)
 	if !full {
 		return
 	}
@@ -66,6 +72,23 @@ func (c *core) suspicious(now time.Time) bool {
 // slows says whether the lane goes slower than this machine does.
 func (l *lane) slows(now time.Time) bool {
 	return l.gate.down() || l.gate.short.is(now) || l.slow.is(now)
+}
+
+// unblock parks what alone keeps a window from going on: it is nearly full, and nearly all of it is done. These are few, such
+// as pushes that are not answered, and whoever they are, all others of the partition wait for them.
+func (c *core) unblock(now time.Time) {
+	used := c.window.Used()
+	if used <= nearlyFull {
+		return
+	}
+	if done := c.window.Progress(); done.Beyond()*100 < used*nearlyDone {
+		return
+	}
+	for w := range c.holders.all {
+		if w.stands() && !w.copy.storing {
+			c.park(w, now)
+		}
+	}
 }
 
 // blame finds who fills the window: slow lanes that hold a good piece of it, or twice the part that would be fair; and all
@@ -143,7 +166,7 @@ func (c *core) makeRoom(now time.Time) {
 
 // makeWay parks a wake that holds an offset while it stands in a lane that crowds, or waits.
 func (c *core) makeWay(w *wake, now time.Time) {
-	if (w.stands() || w.waits()) && (w.durable || c.Budget.Load() > int64(c.Config.Merge.MaxWaiting/2)) {
+	if (w.stands() || w.waits()) && !w.copy.storing && (w.durable || c.Budget.Load() > int64(c.Config.Merge.MaxWaiting/2)) {
 		c.park(w, now)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"pushd/providers"
 	"pushd/queue"
 	"pushd/queue/event"
+	"pushd/store"
 )
 
 // tenantWake is a record of a tenant's device, at an offset.
@@ -33,7 +34,7 @@ func TestAnUrgentWakeBehindAnotherTenantsBacklogIsSentWithinASecond(t *testing.T
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				cfg := DefaultConfig()
+				cfg := localConfig()
 				cfg.Rates = others
 				p := newPlant(t, vfs.NewMem(), cfg, &provider{latency: 10 * time.Millisecond})
 				p.engine.deps.Open = func(tenant, _ string) (Credential, bool) {
@@ -87,7 +88,7 @@ func TestAnUrgentWakeBehindAnotherTenantsBacklogIsSentWithinASecond(t *testing.T
 func TestATenantAloneOnItsPartitionIsNotParked(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		cfg := DefaultConfig()
+		cfg := localConfig()
 		cfg.Rates.FCM = 1000
 		p := newPlant(t, vfs.NewMem(), cfg, &provider{latency: 10 * time.Millisecond})
 		defer p.stop()
@@ -143,7 +144,7 @@ func TestAnUrgentWakeBehindSeveralBacklogsIsSentSoon(t *testing.T) {
 	for _, noisy := range []int{1, 2, 3} {
 		t.Run(fmt.Sprint(noisy), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p := newPlant(t, vfs.NewMem(), DefaultConfig(), &provider{latency: 10 * time.Millisecond})
+				p := newPlant(t, vfs.NewMem(), localConfig(), &provider{latency: 10 * time.Millisecond})
 				p.engine.deps.Open = func(tenant, _ string) (Credential, bool) {
 					c := Credential{Sender: p.provider, InFlight: 1000}
 					if tenant != "quiet" {
@@ -184,7 +185,7 @@ func TestAnUrgentWakeBehindSeveralBacklogsIsSentSoon(t *testing.T) {
 
 func TestAForgottenDeviceIsNotParked(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, DefaultConfig())
+	w := newWorld(t, localConfig())
 	ev := func(ty event.Type) {
 		w.event(event.Event{Type: ty, ID: fmt.Sprint("e", len(w.log)), Tenant: "acme", Device: "d", Provider: providers.FCM, Token: "t", Time: w.now, Priority: event.Normal})
 		w.read()
@@ -211,7 +212,7 @@ func TestAForgottenDeviceIsNotParked(t *testing.T) {
 func TestARestAtTheHeadOfAWindowHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		cfg := DefaultConfig()
+		cfg := localConfig()
 		cfg.Merge.Interval = parkAfter // or it would be parked as it begins to rest
 		p := newPlant(t, vfs.NewMem(), cfg, &provider{latency: 10 * time.Millisecond})
 		defer p.stop()
@@ -239,4 +240,55 @@ func TestARestAtTheHeadOfAWindowHoldsUpNobody(t *testing.T) {
 		}
 		p.balanced()
 	})
+}
+
+// TestAFewWakesDoNotHoldUpAWindowOfWhichAllElseIsDone has two of a window's pushes unanswered, alone on their partition.
+func TestAFewWakesDoNotHoldUpAWindowOfWhichAllElseIsDone(t *testing.T) {
+	t.Parallel()
+	for _, durability := range []Durability{Local, Replicated} {
+		t.Run(string(durability), func(t *testing.T) {
+			t.Parallel()
+			cfg := DefaultConfig()
+			cfg.Retry.Durability = durability
+			w := newWorld(t, cfg)
+			if durability == Replicated {
+				w.adopt()
+			}
+			for _, r := range wakes(0, 0, queue.WindowSize+10) {
+				w.append(r.Key, r.Value)
+			}
+			w.read()
+			for _, l := range w.lanes {
+				l.gate = newGate(providers.FCM, cfg, nil, nil)
+			}
+			slow := 0
+			for _, wk := range w.offers() {
+				if w.begin(wk); wk.name == "d0-0" || wk.name == "d0-700" {
+					slow++
+					continue
+				}
+				w.result(wk.name, providers.Result{Outcome: providers.Accepted})
+			}
+			w.flush()
+			if slow != 2 || w.done.Watermark != 0 {
+				t.Fatalf("the watermark is %d with %d pushes under way", w.done.Watermark, slow)
+			}
+			w.advance(time.Second)
+			w.core.read(w.now)
+			for range 2 { // in the ledger, or on the way to the topic and then done
+				w.flush()
+				w.ack()
+			}
+			w.flush()
+			if w.done.Watermark < queue.WindowSize {
+				t.Errorf("the watermark is %d: two pushes hold it up", w.done.Watermark)
+			}
+			w.result("d0-0", providers.Result{Outcome: providers.Accepted})
+			w.result("d0-700", providers.Result{Outcome: providers.Accepted})
+			w.flush()
+			if n := w.core.books.settled[store.Accepted]; n != queue.WindowSize {
+				t.Errorf("%d wakes were accepted, want %d", n, queue.WindowSize)
+			}
+		})
+	}
 }

@@ -80,6 +80,7 @@
 //	shard.run   one core, its tenure               Engine.Stop               Engine.work
 //	gate.run    the lanes of one provider          Engine.Stop               Engine.work
 //	flushLoop   the order of writes to the ledger  Engine.Stop               Engine.work
+//	adopt       nothing; reads parked wakes  with the tenure           Engine.work
 //	a closer    the sender of a retired outlet     Sender.Close              Engine.work
 //
 // Nothing else here has a goroutine, a timer or a context of its own: not a wake, not a tenant. (Senders may; a sender
@@ -105,6 +106,10 @@
 //     could hold "settled" and the wake itself, and a restart would send it again.
 //   - A rest outlives the process (Accepted lines in the journal). So does the wake that an event in the rest makes: it is
 //     parked. What makes a begun wake dirty does not: its offsets are not done, and it is read again.
+//   - With retry.durability=replicated an event's outcome is journaled only when the record of its wake is acknowledged. The other
+//     way round, a restart would find the event's id, take it for settled, and there would be no record.
+//   - What a stored push covers depends on the rewake that follows it. So a covered event is done when the wake that owes a check-in
+//     is stored with it, not before.
 //   - What was read later is not always newer: dead letters are replayed. The address of a wake goes by when its token was
 //     registered, then by the event's own time (content.address).
 package dispatcher

@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/time/rate"
-
 	"pushd/providers"
 	"pushd/queue"
 	"pushd/store"
@@ -37,6 +35,9 @@ type Road struct{ Tenant, Provider string }
 type Deps struct {
 	Ledger    *store.Ledger
 	Publisher Publisher
+	// Parked reads what the topic of parked wakes has of a partition: the newest record of each key. nil where
+	// retry.durability is local.
+	Parked func(ctx context.Context, partition int32) ([]queue.Record, error)
 	// Open gives the credential of a tenant for a provider; false where the tenant has none. It is called at the first wake
 	// for each, and again by Renew; it must not block. The same sender means the same credential.
 	Open     func(tenant, provider string) (Credential, bool)
@@ -57,8 +58,13 @@ type Engine struct {
 	metrics   *metrics
 	gates     map[string]*gate // by provider
 	flushBell chan struct{}
+	adoptRoom chan struct{} // has as much room as partitions may be read at once
+	adopting  atomic.Int64  // partitions whose parked wakes are being read
+	blank     atomic.Int64  // partitions that the group knows and this ledger, which is new, does not
 
-	mu     sync.Mutex // guards the two below
+	mu     sync.Mutex // guards the four below
+	rates  RatesConfig
+	share  float64 // of the group's partitions
 	shards map[int32]*shard
 	lanes  map[[2]string]*lane // by tenant and provider
 
@@ -74,18 +80,19 @@ type Engine struct {
 func New(cfg Config, deps Deps) *Engine {
 	e := &Engine{
 		cfg: cfg, deps: deps, publisher: deps.Publisher, flushBell: make(chan struct{}, 1),
-		shards: make(map[int32]*shard), lanes: make(map[[2]string]*lane),
+		adoptRoom: make(chan struct{}, adoptPartitions),
+		shards:    make(map[int32]*shard), lanes: make(map[[2]string]*lane),
 	}
 	e.metrics = newMetrics(deps.Registry, e)
 	e.gates = make(map[string]*gate)
-	total, own := limits(cfg.Rates)
-	for name, limit := range own {
+	e.rates, e.share = cfg.Rates, unknownShare
+	for _, name := range []string{providers.APNs, providers.FCM} {
 		g := newGate(name, cfg, e.metrics, deps.Logger)
-		g.limit(total, limit)
 		g.close = func(s providers.Sender) { e.work.Go(s.Close) }
 		g.tripped, g.calmed = e.guardTripped, e.guardCalmed
 		e.gates[name] = g
 	}
+	e.ration()
 	budget := new(atomic.Int64)
 	budget.Store(int64(cfg.Merge.MaxWaiting))
 	owing := new(atomic.Int64)
@@ -105,8 +112,14 @@ func New(cfg Config, deps Deps) *Engine {
 	return e
 }
 
-// Start starts the engine's goroutines and serves the wakes that the ledger holds.
-func (e *Engine) Start() error {
+// Start starts the engine's goroutines and serves the wakes that the ledger holds; or, where retry.durability is
+// replicated, moves them to the topic of parked wakes first, for which ctx is the limit.
+func (e *Engine) Start(ctx context.Context) error {
+	if e.cfg.Retry.Durability == Replicated {
+		if err := e.moveOut(ctx); err != nil {
+			return err
+		}
+	}
 	for _, g := range e.gates {
 		e.work.Go(func() { g.run(e.workCtx) })
 	}
@@ -130,6 +143,7 @@ func (e *Engine) Assign(ctx context.Context, a queue.Assignment) (queue.Owner, e
 		return nil, err
 	}
 	o := &owner{shard: s, released: make(chan struct{})}
+	o.tenure, o.end = context.WithCancel(e.workCtx)
 	o.progress.Store(&a.From)
 	began := make(chan struct{})
 	s.call(func(time.Time) {
@@ -138,18 +152,33 @@ func (e *Engine) Assign(ctx context.Context, a queue.Assignment) (queue.Owner, e
 			s.core.abandon()
 			s.endTenure()
 		}
-		s.core.assign(a.From)
+		s.core.assign(a)
 		s.owner = o
 		close(began)
 	})
 	select {
 	case <-began:
-		return o, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case <-e.workCtx.Done():
 		return nil, e.workCtx.Err()
 	}
+	switch {
+	case e.cfg.Retry.Durability == Replicated:
+		e.work.Go(func() { e.adopt(o.tenure, s, o) })
+	case a.Committed && e.deps.Ledger.Fresh() && s.unknown.CompareAndSwap(true, false):
+		e.alarm(a.Partition)
+	}
+	return o, nil
+}
+
+// alarm says that what waited for a partition may be lost with the ledger that had it.
+func (e *Engine) alarm(partition int32) {
+	if e.blank.Add(1) > 1 {
+		return // the metric counts them
+	}
+	e.deps.Logger.Error("the ledger is new, but the group has committed offsets before: unless this machine is new too, the wakes that waited in the ledger before it are lost",
+		"partition", partition, "mend", "where the old directory of store.dir still exists, stop pushd and put it back; retry.durability=replicated would have kept them")
 }
 
 // shard returns the shard of a partition; the first time it is made from what the ledger kept.
@@ -165,6 +194,7 @@ func (e *Engine) shard(p int32) (*shard, error) {
 		return nil, fmt.Errorf("read what the ledger kept of partition %d: %w", p, err)
 	}
 	s = newShard(e, p, restored)
+	s.unknown.Store(restored.Watermark < 0)
 	s.core.Rand = rand.New(rand.NewPCG(rand.Uint64(), uint64(p)))
 	if err := s.core.restore(restored.Waiting, e.orphan, time.Now()); err != nil {
 		return nil, fmt.Errorf("restore partition %d: %w", p, err)
@@ -177,11 +207,6 @@ func (e *Engine) shard(p int32) (*shard, error) {
 	e.shards[p] = s
 	e.work.Go(func() { s.run(e.workCtx) })
 	return s, nil
-}
-
-// limits are the limiters of the rates that lanes share: over all, and by provider.
-func limits(r RatesConfig) (total *rate.Limiter, own map[string]*rate.Limiter) {
-	return newLimit(r.Total), map[string]*rate.Limiter{providers.APNs: newLimit(r.APNs), providers.FCM: newLimit(r.FCM)}
 }
 
 // Halt lets no further push begin. What is under way is still answered and settled.

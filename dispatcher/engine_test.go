@@ -27,12 +27,16 @@ type kafka struct {
 	down     bool
 	messages []queue.Message
 	waiting  []func()
+	parked   *parkedTopic // nil where nothing is replicated
 }
 
 func (k *kafka) Publish(messages []queue.Message, done func()) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.messages = append(k.messages, messages...)
+	if k.parked != nil {
+		k.parked.take(messages)
+	}
 	if k.down {
 		k.waiting = append(k.waiting, done)
 		return
@@ -54,6 +58,7 @@ func (k *kafka) recover() {
 type provider struct {
 	latency time.Duration
 	gone    bool                                   // the tenant has no credential
+	rate    float64                                // of the credential; 0: no limit
 	answer  func(*providers.Push) providers.Result // nil accepts
 	mu      sync.Mutex
 	times   map[string]int // pushes by token
@@ -90,6 +95,12 @@ type plant struct {
 
 func newPlant(t *testing.T, fs vfs.FS, cfg Config, p *provider) *plant {
 	t.Helper()
+	return newPlantWith(t, fs, cfg, p, nil)
+}
+
+// newPlantWith has a topic of parked wakes, where cfg wants one.
+func newPlantWith(t *testing.T, fs vfs.FS, cfg Config, p *provider, parked *parkedTopic) *plant {
+	t.Helper()
 	ledger, err := store.Open(store.Config{
 		Dir: "ledger", FS: fs, DedupeWindow: cfg.Dedupe.Window, DedupeMaxEntries: cfg.Dedupe.MaxEntries,
 		MergeInterval: cfg.Merge.Interval, Tombstones: 720 * time.Hour, MemTableMB: 1, CacheMB: 1,
@@ -97,19 +108,21 @@ func newPlant(t *testing.T, fs vfs.FS, cfg Config, p *provider) *plant {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pl := &plant{t: t, ledger: ledger, kafka: &kafka{}, provider: p, registry: prometheus.NewRegistry()}
+	pl := &plant{t: t, ledger: ledger, kafka: &kafka{parked: parked}, provider: p, registry: prometheus.NewRegistry()}
 	p.times = map[string]int{}
 	pl.engine = New(cfg, Deps{
-		Ledger: ledger, Publisher: pl.kafka, Topic: "pushd.checkin", Topics: Topics{Feedback: "pushd.feedback", Dead: "pushd.dead"},
+		Ledger: ledger, Publisher: pl.kafka, Topic: "pushd.checkin",
+		Topics: Topics{Feedback: "pushd.feedback", Dead: "pushd.dead", Parked: "pushd.parked"}, Parked: parked.Read,
 		Open: func(tenant, name string) (Credential, bool) {
-			return Credential{Sender: p, InFlight: 1000}, tenant == "acme" && !p.gone
+			return Credential{Sender: p, InFlight: 1000, Rate: p.rate}, tenant == "acme" && !p.gone
 		},
 		Fail:     func(err error) { pl.failures = append(pl.failures, err) },
 		Registry: pl.registry, Logger: slog.New(slog.DiscardHandler),
 	})
-	if err := pl.engine.Start(); err != nil {
+	if err := pl.engine.Start(context.Background()); err != nil {
 		t.Fatal(err)
 	}
+	pl.engine.Share(1, 1)
 	return pl
 }
 
@@ -148,6 +161,28 @@ func (p *plant) metric(name string) float64 {
 	return 0
 }
 
+// counter is what a counter without labels says.
+func (p *plant) counter(name string) float64 {
+	p.t.Helper()
+	families, err := p.registry.Gather()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetCounter().GetValue()
+		}
+	}
+	return 0
+}
+
+// accept makes the provider accept from now on.
+func (p *provider) accept() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.answer = nil
+}
+
 // balanced fails the test where I7 does not hold at a scrape.
 func (p *plant) balanced() {
 	p.t.Helper()
@@ -174,7 +209,7 @@ func pass(d time.Duration) { <-time.After(d) }
 func TestEveryRecordIsPushedOnceAndDone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := newPlant(t, vfs.NewMem(), DefaultConfig(), &provider{latency: 20 * time.Millisecond})
+		p := newPlant(t, vfs.NewMem(), localConfig(), &provider{latency: 20 * time.Millisecond})
 		defer p.stop()
 		const n = 3000
 		for partition := range int32(3) {
@@ -204,7 +239,7 @@ func TestEveryRecordIsPushedOnceAndDone(t *testing.T) {
 func TestAFullWindowPausesThePartitionOnly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		cfg := DefaultConfig()
+		cfg := localConfig()
 		cfg.Breaker.Count = 0 // so many failures would be taken for an outage
 		var open atomic.Bool
 		p := newPlant(t, vfs.NewMem(), cfg, &provider{latency: time.Millisecond, answer: func(push *providers.Push) providers.Result {
@@ -251,7 +286,7 @@ func TestAFullWindowPausesThePartitionOnly(t *testing.T) {
 func TestFeedbackComesBeforeTheOffset(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		cfg := DefaultConfig()
+		cfg := localConfig()
 		cfg.Guard.Count = 0 // all tokens are dead, and to be believed so
 		p := newPlant(t, vfs.NewMem(), cfg, &provider{answer: func(*providers.Push) providers.Result {
 			return providers.Result{Outcome: providers.TokenDead, Reason: "UNREGISTERED"}
@@ -278,7 +313,7 @@ func TestFeedbackComesBeforeTheOffset(t *testing.T) {
 func TestReleaseWaitsForWhatIsUnderWay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := newPlant(t, vfs.NewMem(), DefaultConfig(), &provider{latency: 2 * time.Second})
+		p := newPlant(t, vfs.NewMem(), localConfig(), &provider{latency: 2 * time.Second})
 		defer p.stop()
 		o := p.assign(0, 0)
 		if err := o.Take(t.Context(), wakes(0, 0, 1500)); err != nil { // 1000 begin, 500 stand in the lane
@@ -315,7 +350,7 @@ func TestReleaseWaitsForWhatIsUnderWay(t *testing.T) {
 func TestReleaseGivesUpWhatDoesNotAnswerInTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := newPlant(t, vfs.NewMem(), DefaultConfig(), &provider{latency: 20 * time.Second})
+		p := newPlant(t, vfs.NewMem(), localConfig(), &provider{latency: 20 * time.Second})
 		defer p.stop()
 		o := p.assign(0, 0)
 		if err := o.Take(t.Context(), wakes(0, 0, 10)); err != nil {
@@ -338,7 +373,7 @@ func TestARestartSendsNothingThatWasAccepted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		fs := vfs.NewMem()
-		first := newPlant(t, fs, DefaultConfig(), &provider{latency: time.Millisecond, answer: func(p *providers.Push) providers.Result {
+		first := newPlant(t, fs, localConfig(), &provider{latency: time.Millisecond, answer: func(p *providers.Push) providers.Result {
 			if p.Token == "token-d0-0" { // the head: nothing can be committed
 				return providers.Result{Outcome: providers.Again, Wait: 2 * time.Second}
 			}
@@ -355,7 +390,7 @@ func TestARestartSendsNothingThatWasAccepted(t *testing.T) {
 		mark := o.Progress().Watermark
 		first.stop()
 
-		second := newPlant(t, fs, DefaultConfig(), &provider{latency: time.Millisecond})
+		second := newPlant(t, fs, localConfig(), &provider{latency: time.Millisecond})
 		defer second.stop()
 		o = second.assign(0, mark)
 		if err := o.Take(t.Context(), wakes(0, mark, 1000)); err != nil {
@@ -375,7 +410,7 @@ func TestWaitingWakesAreServedAfterARestartWithoutThePartition(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		fs := vfs.NewMem()
-		first := newPlant(t, fs, DefaultConfig(), &provider{answer: func(*providers.Push) providers.Result {
+		first := newPlant(t, fs, localConfig(), &provider{answer: func(*providers.Push) providers.Result {
 			return providers.Result{Outcome: providers.Later, Wait: time.Hour}
 		}})
 		o := first.assign(7, 0)
@@ -388,7 +423,7 @@ func TestWaitingWakesAreServedAfterARestartWithoutThePartition(t *testing.T) {
 		}
 		first.stop()
 
-		second := newPlant(t, fs, DefaultConfig(), &provider{})
+		second := newPlant(t, fs, localConfig(), &provider{})
 		defer second.stop()
 		pass(3 * time.Hour)
 		if len(second.provider.times) != 50 {
@@ -402,7 +437,7 @@ func TestWaitingWakesOfATenantThatIsGoneAreHeld(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		fs := vfs.NewMem()
-		first := newPlant(t, fs, DefaultConfig(), &provider{answer: func(*providers.Push) providers.Result {
+		first := newPlant(t, fs, localConfig(), &provider{answer: func(*providers.Push) providers.Result {
 			return providers.Result{Outcome: providers.Later, Wait: time.Minute}
 		}})
 		o := first.assign(0, 0)
@@ -412,7 +447,7 @@ func TestWaitingWakesOfATenantThatIsGoneAreHeld(t *testing.T) {
 		pass(time.Second)
 		first.stop()
 
-		second := newPlant(t, fs, DefaultConfig(), &provider{gone: true})
+		second := newPlant(t, fs, localConfig(), &provider{gone: true})
 		pass(time.Hour)
 		if n := second.metric("pushd_holds"); n != 20 {
 			t.Errorf("%v events are held, not 20", n)
@@ -420,7 +455,7 @@ func TestWaitingWakesOfATenantThatIsGoneAreHeld(t *testing.T) {
 		second.balanced()
 		second.stop()
 
-		third := newPlant(t, fs, DefaultConfig(), &provider{})
+		third := newPlant(t, fs, localConfig(), &provider{})
 		defer third.stop()
 		pass(time.Hour)
 		if len(third.provider.times) != 20 {
@@ -439,7 +474,7 @@ func TestALedgerThatCannotWriteEndsTheEngineBeforeAnOffset(t *testing.T) {
 			}
 			return nil
 		}))
-		p := newPlant(t, fs, DefaultConfig(), &provider{})
+		p := newPlant(t, fs, localConfig(), &provider{})
 		o := p.assign(0, 0)
 		if err := o.Take(t.Context(), wakes(0, 0, 100)); err != nil {
 			t.Fatal(err)
@@ -473,7 +508,7 @@ func FuzzParkedWake(f *testing.F) {
 	w := &wake{tenant: "acme", name: "d1", parked: 2, due: epoch, since: epoch, content: &content{
 		lane: &lane{provider: providers.APNs}, token: "aa", pushMagic: "m", payload: []byte(`{"a":1}`), expires: epoch,
 	}}
-	f.Add(w.encode())
+	f.Add(w.encode(w.parked))
 	f.Add([]byte(`{"v":2}`))
 	f.Add([]byte(`{"v":1,"tenant":"a","device":"d","provider":"fcm","token":"t","priority":9}`))
 	f.Fuzz(func(t *testing.T, data []byte) {

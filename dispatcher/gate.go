@@ -34,8 +34,9 @@ type gate struct {
 
 	short slow // of what all lanes share
 
-	inFlight atomic.Int64 // over all lanes
-	waiting  atomic.Int64 // places in the lanes' queues
+	share    atomic.Uint64 // the process's part of the limits (math.Float64bits); 0 is all
+	inFlight atomic.Int64  // over all lanes
+	waiting  atomic.Int64  // places in the lanes' queues
 
 	mu    sync.Mutex // guards the inbox
 	inbox gateInbox

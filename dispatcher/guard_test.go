@@ -67,7 +67,7 @@ func TestACredentialForWhichEveryTokenIsBadErasesNoFleet(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var bad atomic.Bool
 				bad.Store(true)
-				p := newPlant(t, vfs.NewMem(), DefaultConfig(), badTokens(&bad))
+				p := newPlant(t, vfs.NewMem(), localConfig(), badTokens(&bad))
 				defer p.stop()
 				o := p.assign(0, 0)
 				for from := int64(0); from < 1000; from += 10 { // slowly, so that the first are long answered when the last come
@@ -127,7 +127,7 @@ func TestAGuardCalmsWhenTokensAreGoodAgainAndSendsAgainOnce(t *testing.T) {
 			}
 			return answer(push)
 		}
-		p := newPlant(t, vfs.NewMem(), DefaultConfig(), provider)
+		p := newPlant(t, vfs.NewMem(), localConfig(), provider)
 		defer p.stop()
 		o := p.assign(0, 0)
 		take := func(from, to int64) {
@@ -163,7 +163,7 @@ func TestAGuardCalmsWhenTokensAreGoodAgainAndSendsAgainOnce(t *testing.T) {
 func TestFewDeadTokensAreReportedAfterTheyHaveSettled(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := newPlant(t, vfs.NewMem(), DefaultConfig(), &provider{answer: func(push *providers.Push) providers.Result {
+		p := newPlant(t, vfs.NewMem(), localConfig(), &provider{answer: func(push *providers.Push) providers.Result {
 			if push.Token[len(push.Token)-1] == '7' { // a tenth
 				return providers.Result{Outcome: providers.TokenDead, Status: 404, Reason: "UNREGISTERED"}
 			}
@@ -190,7 +190,7 @@ func TestTheOnlyDeviceOfATenantIsReportedInTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var bad atomic.Bool
 		bad.Store(true)
-		p := newPlant(t, vfs.NewMem(), DefaultConfig(), badTokens(&bad))
+		p := newPlant(t, vfs.NewMem(), localConfig(), badTokens(&bad))
 		defer p.stop()
 		o := p.assign(0, 0)
 		if err := o.Take(t.Context(), wakes(0, 0, 1)); err != nil {
@@ -211,7 +211,7 @@ func TestAcceptedPushesOfThePastDoNotVouchForTheDead(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var bad atomic.Bool
-		p := newPlant(t, vfs.NewMem(), DefaultConfig(), badTokens(&bad))
+		p := newPlant(t, vfs.NewMem(), localConfig(), badTokens(&bad))
 		defer p.stop()
 		o := p.assign(0, 0)
 		for from := int64(0); from < 3000; from += 1000 {
@@ -235,7 +235,7 @@ func TestAReleaseOfAGuardThatIsNotTrippedDoesNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var bad atomic.Bool
-		p := newPlant(t, vfs.NewMem(), DefaultConfig(), badTokens(&bad))
+		p := newPlant(t, vfs.NewMem(), localConfig(), badTokens(&bad))
 		defer p.stop()
 		o := p.assign(0, 0)
 		if err := o.Take(t.Context(), wakes(0, 0, 100)); err != nil {
@@ -262,14 +262,14 @@ func TestARestartWhileAGuardIsTrippedReportsNothing(t *testing.T) {
 		var bad atomic.Bool
 		bad.Store(true)
 		fs := vfs.NewMem()
-		first := newPlant(t, fs, DefaultConfig(), badTokens(&bad))
+		first := newPlant(t, fs, localConfig(), badTokens(&bad))
 		o := first.assign(0, 0)
 		if err := o.Take(t.Context(), wakes(0, 0, 500)); err != nil {
 			t.Fatal(err)
 		}
 		pass(time.Minute)
 		first.stop()
-		second := newPlant(t, fs, DefaultConfig(), badTokens(&bad))
+		second := newPlant(t, fs, localConfig(), badTokens(&bad))
 		defer second.stop()
 		pass(time.Hour)
 		if n := first.deadTokens() + second.deadTokens(); n != 0 || len(second.engine.Guards()) != 1 {
@@ -288,7 +288,7 @@ func TestARestartWhileAGuardIsTrippedReportsNothing(t *testing.T) {
 func TestANewTokenFreesASuspect(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := newPlant(t, vfs.NewMem(), DefaultConfig(), &provider{answer: func(push *providers.Push) providers.Result {
+		p := newPlant(t, vfs.NewMem(), localConfig(), &provider{answer: func(push *providers.Push) providers.Result {
 			if push.Token == "old" {
 				return providers.Result{Outcome: providers.TokenDead, Status: 404, Reason: "UNREGISTERED"}
 			}
@@ -317,7 +317,7 @@ func TestWhatAReplacedCredentialSaysOfTokensIsNotBelieved(t *testing.T) {
 		pr := &provider{latency: 2 * time.Second, answer: func(*providers.Push) providers.Result {
 			return providers.Result{Outcome: providers.TokenDead, Status: 400, Reason: "BadDeviceToken"}
 		}}
-		p := newPlant(t, vfs.NewMem(), DefaultConfig(), pr)
+		p := newPlant(t, vfs.NewMem(), localConfig(), pr)
 		defer p.stop()
 		o := p.assign(0, 0)
 		if err := o.Take(t.Context(), wakes(0, 0, 500)); err != nil {
@@ -345,7 +345,7 @@ func TestACredentialReplacedWhileItsGuardTripsErasesNothing(t *testing.T) {
 		pr := &provider{latency: 2 * time.Second, answer: func(*providers.Push) providers.Result {
 			return providers.Result{Outcome: providers.TokenDead, Status: 400, Reason: "BadDeviceToken"}
 		}}
-		p := newPlant(t, vfs.NewMem(), DefaultConfig(), pr)
+		p := newPlant(t, vfs.NewMem(), localConfig(), pr)
 		defer p.stop()
 		p.engine.gates[providers.FCM].tripped = func(l *lane) { // runs in outlet.done, as the log's line does
 			replaceByGood(p, nil)
@@ -367,7 +367,7 @@ func TestAGuardThatHoldsBackAWholeFleetCalmsByItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var bad atomic.Bool
 		bad.Store(true)
-		p := newPlant(t, vfs.NewMem(), DefaultConfig(), badTokens(&bad))
+		p := newPlant(t, vfs.NewMem(), localConfig(), badTokens(&bad))
 		defer p.stop()
 		o := p.assign(0, 0)
 		if err := o.Take(t.Context(), wakes(0, 0, 1000)); err != nil {
@@ -399,7 +399,7 @@ func TestASuspectExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var bad atomic.Bool
 		bad.Store(true)
-		p := newPlant(t, vfs.NewMem(), DefaultConfig(), badTokens(&bad))
+		p := newPlant(t, vfs.NewMem(), localConfig(), badTokens(&bad))
 		defer p.stop()
 		o := p.assign(0, 0)
 		r := wakes(0, 0, 200)
@@ -419,7 +419,7 @@ func TestASuspectExpires(t *testing.T) {
 func TestOneDeadDeviceThatIsAskedForAgainAndAgainTripsNoGuard(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := newPlant(t, vfs.NewMem(), DefaultConfig(), &provider{answer: func(push *providers.Push) providers.Result {
+		p := newPlant(t, vfs.NewMem(), localConfig(), &provider{answer: func(push *providers.Push) providers.Result {
 			if push.Token == "dead" {
 				return providers.Result{Outcome: providers.TokenDead, Status: 404, Reason: "UNREGISTERED"}
 			}

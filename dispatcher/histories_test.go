@@ -32,7 +32,7 @@ import (
 func TestHistories(t *testing.T) {
 	t.Parallel()
 	datadriven.Walk(t, "testdata/histories", func(t *testing.T, path string) {
-		s := &script{cfg: DefaultConfig()}
+		s := &script{cfg: localConfig()}
 		datadriven.RunTest(t, path, s.run)
 	})
 }
@@ -94,7 +94,7 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		w.core.abandon()
 	case "assign":
 		w.core.endTenure()
-		w.core.assign(w.done)
+		w.core.assign(queue.Assignment{From: w.done})
 		w.next = int(w.done.Watermark)
 		w.read()
 	case "state":

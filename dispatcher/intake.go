@@ -36,7 +36,7 @@ func (c *core) read(now time.Time) {
 		c.record(&r, now)
 	}
 	full := c.backlog.len() > 0 && !c.run.stopped
-	if full || len(c.crowds) > 0 {
+	if full || len(c.crowds) > 0 || c.window.Used() > nearlyFull {
 		c.crowd(full, now)
 	}
 }
@@ -232,8 +232,12 @@ func (c *core) mergeOwing(w *wake, newer *content, t taken, now time.Time) {
 		return
 	}
 	w.content = w.content.merged(newer)
+	c.changed[w.device] = struct{}{} // stored must be the newest event that the check-in has to come after
+	if c.replicated() {
+		c.hold(w, t) // until it is (copied)
+		return
+	}
 	c.settleOne(w.device, t, store.Covered, now)
-	c.changed[w.device] = struct{}{} // the ledger must know the newest event that the check-in has to come after
 }
 
 // checkedIn takes the news that a device started a session at the given time: what was asked for before that is satisfied.

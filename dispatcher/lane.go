@@ -30,7 +30,8 @@ type lane struct {
 	retired []*outlet   // replaced, and not all answered yet
 	gone    atomic.Bool // the tenant has no such credential any more: events for it are dead letters
 
-	limit  *rate.Limiter // nil: no limit
+	rate   float64       // of the credential, pushes per second for the whole group; 0: no limit
+	limit  *rate.Limiter // this process's part of it; nil: no limit
 	cap    int           // pushes under way at most
 	weight int           // its share of turns, relative to other lanes
 

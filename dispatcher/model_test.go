@@ -5,8 +5,11 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"pushd/providers"
 	"pushd/queue"
@@ -23,20 +26,28 @@ func TestEveryHistoryKeepsThePromise(t *testing.T) {
 	if testing.Short() {
 		seeds = 50
 	}
-	for _, until := range []Until{UntilInterval, UntilCheckin} {
-		for _, guarded := range []bool{false, true} {
-			for part := range 4 {
-				t.Run(fmt.Sprintf("%s-guarded=%v-%d", until, guarded, part), func(t *testing.T) {
-					t.Parallel()
-					for seed := part; seed < seeds; seed += 4 {
-						m := newModel(t, uint64(seed), until, guarded)
-						if fault := m.run(250); fault != "" {
-							t.Fatalf("seed %d: %s\n%s", seed, fault, strings.Join(m.trace, "\n"))
+	var adopted, joined atomic.Int64
+	t.Run("all", func(t *testing.T) {
+		for _, until := range []Until{UntilInterval, UntilCheckin} {
+			for _, guarded := range []bool{false, true} {
+				for _, durability := range []Durability{Local, Replicated} {
+					t.Run(fmt.Sprintf("%s-guarded=%v-%s", until, guarded, durability), func(t *testing.T) {
+						t.Parallel()
+						for seed := range seeds {
+							m := newModel(t, uint64(seed), until, guarded, durability)
+							if fault := m.run(250); fault != "" {
+								t.Fatalf("seed %d: %s\n%s", seed, fault, strings.Join(m.trace, "\n"))
+							}
+							adopted.Add(int64(m.adopted))
+							joined.Add(int64(m.joined))
 						}
-					}
-				})
+					})
+				}
 			}
 		}
+	})
+	if adopted.Load() == 0 || joined.Load() == 0 {
+		t.Errorf("%d parked wakes were adopted and %d joined another: the test shows too little", adopted.Load(), joined.Load())
 	}
 }
 
@@ -46,12 +57,15 @@ type model struct {
 	rng    *rand.Rand
 	tick   int
 	events map[int64]*modelEvent // wake events by offset
+	gone   map[int64]event.Event // forget events by offset
 	begun  map[string]int        // device: the tick at which its push in flight was begun
 	places []*wake
 	told   map[*notice]int // the tick at which a dead token was published
 	kept   []acceptance    // accepted
 	trace  []string        // what happened, for a failure's message
-	fault  string
+
+	adopted, joined int // records of parked wakes that came back; those whose device had a wake
+	fault           string
 }
 
 type modelEvent struct {
@@ -71,16 +85,16 @@ type acceptance struct {
 	flushed bool
 }
 
-func newModel(t testing.TB, seed uint64, until Until, guarded bool) *model {
-	cfg := DefaultConfig()
-	cfg.Merge.Until = until
+func newModel(t testing.TB, seed uint64, until Until, guarded bool, durability Durability) *model {
+	cfg := localConfig()
+	cfg.Merge.Until, cfg.Retry.Durability = until, durability
 	cfg.Merge.Interval = 10 * time.Second
 	cfg.Merge.GiveUp = 672 * time.Hour
 	cfg.Merge.Rewake = []time.Duration{time.Minute, 10 * time.Minute}
 	cfg.Guard.Patience = time.Second
 	m := &model{
 		world: newWorld(t, cfg), rng: rand.New(rand.NewPCG(seed, 77)),
-		events: make(map[int64]*modelEvent), begun: make(map[string]int), told: make(map[*notice]int),
+		events: make(map[int64]*modelEvent), gone: make(map[int64]event.Event), begun: make(map[string]int), told: make(map[*notice]int),
 	}
 	if guarded {
 		m.guard = newGuard(GuardConfig{Count: 3, Ratio: 0.5, Settle: 2 * time.Second})
@@ -166,6 +180,8 @@ func (m *model) step() {
 		m.operate()
 	case n < 90:
 		m.flushAll()
+	case n < 91 && !m.core.adopted:
+		m.adoptAll()
 	case n < 96:
 		m.advance(time.Duration(m.rng.IntN(8000)) * time.Millisecond)
 	case n < 98:
@@ -173,6 +189,13 @@ func (m *model) step() {
 	default:
 		if m.rng.IntN(2) == 0 {
 			m.done = queue.At(m.done.Watermark) // the metadata was lost
+		}
+		if m.core.replicated() {
+			m.publish(m.unacked[:m.rng.IntN(len(m.unacked)+1)]) // written, and nobody told
+			if m.rng.IntN(2) == 0 {
+				m.fs = vfs.NewMem() // the disk is lost too, or another machine goes on
+				m.note("another machine")
+			}
 		}
 		m.crash()
 		m.note("crash, from offset %d, of which %d beyond are known to be done", m.done.Watermark, m.done.Beyond())
@@ -211,6 +234,10 @@ func (m *model) appendSome() {
 		first := int64(m.rng.IntN(int(offset)))
 		m.log = append(m.log, m.log[first])
 		m.log[offset].Offset = offset
+		if e, ok := m.gone[first]; ok { // another machine does not know that it is a copy
+			m.gone[offset] = e
+			m.excuse(func(o *modelEvent) bool { return o.device == e.Device && !o.at.After(e.Time) })
+		}
 		if o := m.events[first]; o != nil && o.anonymous {
 			m.events[offset] = &modelEvent{device: o.device, offset: offset, at: o.at, expires: o.expires, anonymous: true}
 		}
@@ -222,6 +249,9 @@ func (m *model) appendSome() {
 	}
 	if e.Type == event.Wake {
 		m.events[offset] = &modelEvent{device: e.Device, offset: offset, at: e.Time, expires: e.Expires, anonymous: e.ID == ""}
+	}
+	if e.Type == event.Forget {
+		m.gone[offset] = e
 	}
 	m.note("append %d: %s %s to %s", offset, e.Type, e.Device, e.Token)
 	m.event(e)
@@ -269,7 +299,7 @@ func (m *model) beginSome() {
 	}
 	m.begun[wk.name] = m.tick
 	m.note("begin %s", wk.name)
-	if m.cfg.Merge.Until == UntilInterval && !m.caused(wk.name) {
+	if m.cfg.Merge.Until == UntilInterval && !m.core.replicated() && !m.caused(wk.name) {
 		m.fault = fmt.Sprintf("tick %d: a push to %s is begun, but every event of it was satisfied before", m.tick, wk.name)
 	}
 }
@@ -374,12 +404,25 @@ func (m *model) rebalance() {
 	}
 	m.flushAll()
 	m.core.endTenure()
-	m.core.assign(m.done)
+	m.core.assign(queue.Assignment{From: m.done})
 	m.next = int(m.done.Watermark)
+}
+
+// adoptAll is the end of the reading of the topic of parked wakes.
+func (m *model) adoptAll() {
+	if !m.core.replicated() || m.core.adopted {
+		return
+	}
+	before := len(m.core.wakes)
+	m.adopt()
+	m.adopted += len(m.parked)
+	m.joined += len(m.parked) - (len(m.core.wakes) - before)
+	m.note("adopt %d parked wakes", len(m.parked))
 }
 
 // rest lets everything that is under way come to its end: answers are good, time passes.
 func (m *model) rest() {
+	m.adoptAll()
 	for range 400 {
 		m.tick++
 		m.readSome()

@@ -15,7 +15,7 @@ import (
 func TestAStoppedPartitionSaysHowBadItIsAndOnlyStoppedOnesAreReadOn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		cfg := DefaultConfig()
+		cfg := localConfig()
 		cfg.DeadLetters.StopCount = 100
 		p := newPlant(t, vfs.NewMem(), cfg, &provider{})
 		defer p.stop()

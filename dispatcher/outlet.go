@@ -104,7 +104,8 @@ func judged(r *providers.Result) bool {
 // equip gives a lane its limits, and an outlet where the credential's sender is another one than before; it says whether it
 // is. Only the gate's goroutine calls it, or whoever made the lane before anybody else knows it.
 func (l *lane) equip(c Credential) (replaced bool) {
-	l.limit, l.cap, l.weight = newLimit(c.Rate), max(1, c.InFlight), max(1, c.Weight)
+	l.rate, l.cap, l.weight = c.Rate, max(1, c.InFlight), max(1, c.Weight)
+	l.ration()
 	old := l.outlet.Load()
 	if old != nil && old.sender == c.Sender || old == nil && c.Sender == nil {
 		return false

@@ -2,19 +2,17 @@ package dispatcher
 
 import (
 	"container/heap"
-	"encoding/json"
-	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
-	"pushd/providers"
 	"pushd/queue/event"
 	"pushd/store"
 )
 
-// park makes a wake outlive the process: with the next flush the ledger has it, and then its offsets are done (I2).
-// Parking again what is parked writes its newest form. Where the budget is used up nothing happens: the wake stays in
+// park makes a wake outlive the process: with the next flush the ledger has it, or it is on its way to the topic of parked
+// wakes, and when it is there its offsets are done (I2). Parking again what is parked stores its newest form. Where the budget is used up nothing happens: the wake stays in
 // memory, keeps its offsets, and the partition pauses when its window is full.
 func (c *core) park(w *wake, now time.Time) {
 	if !w.durable && !c.keep(w, c.Budget) {
@@ -23,21 +21,34 @@ func (c *core) park(w *wake, now time.Time) {
 	if (w.state == held || w.state == suspect) && w.storedState == w.state && w.stored == w.content && len(w.taken) == 0 {
 		return // tried, or looked at, again in vain: the ledger has it as it is
 	}
+	c.changed[w.device] = struct{}{}
+	if !c.replicated() { // else its offsets are done when the topic has it (copied)
+		c.passOn(w, len(w.taken), now)
+	}
+}
+
+// passOn settles the first n events that hold offsets of a wake: it is stored with them.
+func (c *core) passOn(w *wake, n int, now time.Time) {
 	kind := store.Parked
 	if w.state == held {
 		kind = store.Held
 	}
-	for _, t := range w.taken {
+	for _, t := range w.taken[:n] {
 		c.outcomes = append(c.outcomes, store.Outcome{Device: w.device, Event: t.id, Kind: kind, At: now})
 		c.offsets = append(c.offsets, t.offset)
 	}
-	c.holders.drop(w)
-	w.parked += len(w.taken)
-	w.taken = w.taken[:0]
-	c.changed[w.device] = struct{}{}
+	w.parked += n
+	c.drop(w, n)
 }
 
-// keep makes the wake one that the ledger has, where the budget allows.
+// drop takes the first n off the events that hold offsets of a wake.
+func (c *core) drop(w *wake, n int) {
+	if w.taken = slices.Delete(w.taken, 0, n); len(w.taken) == 0 {
+		c.holders.drop(w)
+	}
+}
+
+// keep makes the wake one that is stored, where the budget allows.
 func (c *core) keep(w *wake, budget *atomic.Int64) bool {
 	if budget.Add(-1) < 0 {
 		budget.Add(1)
@@ -49,7 +60,7 @@ func (c *core) keep(w *wake, budget *atomic.Int64) bool {
 	return true
 }
 
-// unpark drops a wake from the ledger with the next flush.
+// unpark drops a wake with the next flush from where it is stored.
 func (c *core) unpark(w *wake) {
 	if !w.durable {
 		return
@@ -57,118 +68,78 @@ func (c *core) unpark(w *wake) {
 	w.durable, w.stored = false, nil
 	w.budget.Add(1)
 	c.books.parked--
+	if c.replicated() {
+		c.settled = append(c.settled, w.copy.at...)
+		w.copy.at = nil
+		return
+	}
 	c.changed[w.device] = struct{}{}
 }
 
-// parkedWake is the form of a wake in the ledger. New fields may be added; a reader ignores those it does not know.
-type parkedWake struct {
-	Version     int       `json:"v"`
-	State       string    `json:"state"`
-	Tenant      string    `json:"tenant"`
-	Device      string    `json:"device"`
-	Provider    string    `json:"provider"`
-	Token       string    `json:"token"`
-	PushMagic   string    `json:"push_magic,omitempty"`
-	Topic       string    `json:"topic,omitempty"`
-	PushType    string    `json:"push_type,omitempty"`
-	Payload     []byte    `json:"payload,omitempty"`
-	Priority    uint8     `json:"priority"`
-	Expires     time.Time `json:"expires,omitzero"`
-	Registered  time.Time `json:"token_registered_at,omitzero"`
-	Newest      time.Time `json:"newest,omitzero"`
-	Read        time.Time `json:"read,omitzero"`
-	ID          string    `json:"id,omitempty"`
-	Traceparent string    `json:"traceparent,omitempty"`
-	Since       time.Time `json:"since"`
-	Due         time.Time `json:"due,omitzero"`
-	Attempts    int       `json:"attempts,omitempty"`
-	Events      int       `json:"events,omitempty"`
-	Rewake      int       `json:"rewake,omitempty"`
-	StaleSent   bool      `json:"stale_sent,omitempty"`
-	StoredUntil time.Time `json:"stored_until,omitzero"`
-}
-
-const parkedVersion = 1
-
-func (w *wake) encode() []byte {
-	k := w.content
-	data, err := json.Marshal(parkedWake{
-		Version: parkedVersion, State: w.state.String(), Tenant: w.tenant, Device: w.name, Provider: k.lane.provider,
-		Token: k.token, PushMagic: k.pushMagic, Topic: k.topic, PushType: k.pushType, Payload: k.payload,
-		Priority: uint8(k.priority), Expires: k.expires, Registered: k.registered, Newest: k.newest, Read: k.read,
-		ID: k.id, Traceparent: k.traceparent, Since: w.since, Due: w.due, Attempts: w.attempts, Events: w.parked,
-		Rewake: w.rewake, StaleSent: w.staleSent, StoredUntil: w.storedUntil,
-	})
-	if err != nil {
-		panic("dispatcher: a wake cannot be encoded: " + err.Error()) // strings, numbers and times always can
-	}
-	return data
-}
-
-// decodeParked is encode's other side.
-func decodeParked(data []byte) (parkedWake, error) {
-	var p parkedWake
-	if err := json.Unmarshal(data, &p); err != nil {
-		return p, err
-	}
-	switch {
-	case p.Version != parkedVersion:
-		return p, fmt.Errorf("format version %d; this pushd reads %d", p.Version, parkedVersion)
-	case p.Tenant == "" || p.Device == "" || p.Token == "":
-		return p, errors.New("tenant, device or token is missing")
-	case p.Provider != providers.APNs && p.Provider != providers.FCM:
-		return p, fmt.Errorf("provider %q is neither apns nor fcm", p.Provider)
-	case p.Priority > uint8(event.Bulk) || p.Events < 0 || p.Attempts < 0 || p.Rewake < 0:
-		return p, fmt.Errorf("priority %d, events %d, attempts %d or rewake %d is out of range", p.Priority, p.Events, p.Attempts, p.Rewake)
-	}
-	return p, nil
-}
-
-// restore takes what the ledger kept. Due times are wall-clock times, so after a jump of the clock they are brought
-// back to where backoff could have put them.
+// restore takes what the ledger kept.
 func (c *core) restore(list []store.Waiting, orphan func(tenant, provider string) *lane, now time.Time) error {
 	for i := range list {
 		p, err := decodeParked(list[i].Data)
 		if err != nil {
 			return fmt.Errorf("waiting wake %016x of partition %d: %w", list[i].Device, c.partition, err)
 		}
-		to := c.Route(p.Tenant, p.Provider)
-		if to == nil {
-			to = orphan(p.Tenant, p.Provider)
-		}
-		w := &wake{
-			shard: c.shard, device: list[i].Device, tenant: p.Tenant, name: p.Device, heapAt: -1, since: p.Since, attempts: p.Attempts,
-			parked: p.Events, durable: true, rewake: p.Rewake, staleSent: p.StaleSent, storedUntil: p.StoredUntil, state: waiting,
-			content: &content{
-				lane: to, token: p.Token, pushMagic: p.PushMagic, topic: p.Topic, pushType: p.PushType,
-				payload: p.Payload, suspect: p.State == suspect.String(), priority: event.Priority(p.Priority), expires: p.Expires,
-				registered: p.Registered, newest: p.Newest, read: p.Read, id: p.ID, traceparent: p.Traceparent,
-			},
-		}
-		for _, s := range []state{resting, held, owing} {
-			if p.State == s.String() {
-				w.state = s
-			}
-		}
-		w.due = now.Add(p.Due.Sub(now)) // from here on the clock may jump
-		if last := now.Add(c.longestWait()); w.due.Before(now) || w.due.After(last) {
-			w.due = now
-		}
-		if p.State == suspect.String() {
-			w.due = now // its guard is a new one, which has to hear it again
-		}
-		w.budget = c.Budget
-		if w.state == owing {
-			w.budget = c.Owing
-		}
-		w.budget.Add(-1)
-		c.books.parked++
-		c.books.restored += int64(w.parked)
-		c.books.open[w.state] += int64(w.parked)
-		c.wakes[w.device] = w
-		heap.Push(&c.due, w)
+		c.admit(c.revive(list[i].Device, &p, orphan, now))
 	}
 	return nil
+}
+
+// revive makes a wake of its stored form. Due times are wall-clock times, so after a jump of the clock they are brought
+// back to where backoff could have put them.
+func (c *core) revive(d store.Device, p *parkedWake, orphan func(tenant, provider string) *lane, now time.Time) *wake {
+	to := c.Route(p.Tenant, p.Provider)
+	if to == nil {
+		to = orphan(p.Tenant, p.Provider)
+	}
+	w := &wake{
+		shard: c.shard, device: d, tenant: p.Tenant, name: p.Device, heapAt: -1, since: p.Since, attempts: p.Attempts,
+		parked: p.Events, rewake: p.Rewake, staleSent: p.StaleSent, storedUntil: p.StoredUntil, state: waiting,
+		content: &content{
+			lane: to, token: p.Token, pushMagic: p.PushMagic, topic: p.Topic, pushType: p.PushType,
+			payload: p.Payload, suspect: p.State == suspect.String(), priority: event.Priority(p.Priority), expires: p.Expires,
+			registered: p.Registered, newest: p.Newest, read: p.Read, id: p.ID, traceparent: p.Traceparent,
+		},
+	}
+	for _, s := range []state{resting, held, owing} {
+		if p.State == s.String() {
+			w.state = s
+		}
+	}
+	w.due = now.Add(p.Due.Sub(now)) // from here on the clock may jump
+	if last := now.Add(c.longestWait()); w.due.Before(now) || w.due.After(last) {
+		w.due = now
+	}
+	if p.State == suspect.String() {
+		w.due = now // its guard is a new one, which has to hear it again
+	}
+	return w
+}
+
+// admit takes a revived wake among the others.
+func (c *core) admit(w *wake) {
+	budget := c.Budget
+	if w.state == owing {
+		budget = c.Owing
+	}
+	c.endure(w, budget)
+	c.books.restored += int64(w.parked)
+	c.books.open[w.state] += int64(w.parked)
+	c.wakes[w.device] = w
+	heap.Push(&c.due, w)
+}
+
+// endure notes that the wake is stored, whether the budget allows it or not.
+func (c *core) endure(w *wake, budget *atomic.Int64) {
+	if w.durable {
+		return
+	}
+	budget.Add(-1)
+	w.durable, w.budget = true, budget
+	c.books.parked++
 }
 
 // longestWait is the longest time that a wake can be scheduled ahead.

@@ -100,14 +100,6 @@ func (e *Engine) renewed(r Road) *lane {
 	return e.lanes[[2]string{r.Tenant, r.Provider}]
 }
 
-// SetRates sets the limits that lanes share. Those of single credentials come with Renew.
-func (e *Engine) SetRates(r RatesConfig) {
-	total, own := limits(r)
-	for name, g := range e.gates {
-		g.change(func() { g.limit(total, own[name]) })
-	}
-}
-
 // resume sends what waits for a word on the credentials of lanes: they are other ones now.
 func (c *core) resume(of func(*lane) bool) {
 	for _, w := range append(c.those(held, of), c.those(suspect, of)...) {

@@ -124,7 +124,7 @@ func TestWhatIsHeldForACredentialIsReleasedByItsReplacement(t *testing.T) {
 				var c credentials
 				c.current.Store(&broken)
 				c.known.Store(true)
-				p := newPlant(t, vfs.NewMem(), DefaultConfig(), good)
+				p := newPlant(t, vfs.NewMem(), localConfig(), good)
 				p.engine.deps.Open = c.open
 				defer p.stop()
 				o := p.assign(0, 0)
@@ -161,7 +161,7 @@ func TestATenantThatGoesIsDeadLetteredAndComesBack(t *testing.T) {
 		var c credentials
 		c.current.Store(&Credential{Sender: first, InFlight: 1000})
 		c.known.Store(true)
-		p := newPlant(t, vfs.NewMem(), DefaultConfig(), first)
+		p := newPlant(t, vfs.NewMem(), localConfig(), first)
 		p.engine.deps.Open = c.open
 		defer p.stop()
 		o := p.assign(0, 0)
@@ -189,7 +189,7 @@ func TestATenantThatLeftIsNoTrouble(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		pr := &provider{}
-		p := newPlant(t, vfs.NewMem(), DefaultConfig(), pr)
+		p := newPlant(t, vfs.NewMem(), localConfig(), pr)
 		defer p.stop()
 		o := p.assign(0, 0)
 		if err := o.Take(t.Context(), wakes(0, 0, 10)); err != nil {

@@ -49,8 +49,10 @@ func (c *core) settleDirty(w *wake, kind store.Kind, now time.Time) {
 	for _, t := range w.dirtyTaken {
 		c.settleOne(w.device, t, kind, now)
 	}
-	c.books.dirty -= int64(len(w.dirtyTaken))
-	w.dirty, w.dirtyTaken = nil, nil
+	c.books.settled[kind] += int64(w.dirtyCopy.events)
+	c.books.dirty -= int64(len(w.dirtyTaken) + w.dirtyCopy.events)
+	c.settled = append(c.settled, w.dirtyCopy.at...)
+	w.dirty, w.dirtyTaken, w.dirtyCopy = nil, nil, found{}
 }
 
 // settleOne ends an event that is counted in no wake.

@@ -27,6 +27,8 @@ type shard struct {
 	engine *Engine
 	core   *core // the goroutine's
 
+	unknown atomic.Bool // the ledger knew nothing of the partition at the start
+
 	owner    *owner // the tenure, if any; the goroutine's
 	flushing bool   // a flush is with the flusher; the goroutine's
 	byGate   map[*gate][]*wake
@@ -200,6 +202,7 @@ func (s *shard) endTenure() {
 	s.tell()
 	s.core.endTenure()
 	close(s.owner.released)
+	s.owner.end()
 	s.owner = nil
 }
 
@@ -229,6 +232,8 @@ type owner struct {
 	shard    *shard
 	progress atomic.Pointer[queue.Progress]
 	released chan struct{} // closed by the shard when the tenure has ended
+	tenure   context.Context
+	end      context.CancelFunc // of the tenure
 }
 
 func (o *owner) Take(ctx context.Context, batch []queue.Record) error {

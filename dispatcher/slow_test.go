@@ -34,7 +34,7 @@ func TestNobodyWaitsBehindATenantThatIsHeldBack(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				p := newPlant(t, vfs.NewMem(), DefaultConfig(), &provider{latency: 10 * time.Millisecond})
+				p := newPlant(t, vfs.NewMem(), localConfig(), &provider{latency: 10 * time.Millisecond})
 				held := &provider{latency: max(row.latency, 10*time.Millisecond), times: map[string]int{}}
 				if row.answer != nil {
 					held.answer = func(*providers.Push) providers.Result { return *row.answer }

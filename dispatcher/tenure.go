@@ -26,24 +26,37 @@ func (c *core) flush() (store.Flush, flushed) {
 	if c.window != nil {
 		f.Watermark = c.window.Watermark()
 	}
-	for _, d := range slices.Sorted(maps.Keys(c.changed)) { // sorted, so that a history replays to the byte
-		if w := c.wakes[d]; w != nil && w.durable {
-			f.Put = append(f.Put, store.Waiting{Device: d, Data: w.encode()})
-			w.stored, w.storedState = w.content, w.state
-		} else {
-			f.Delete = append(f.Delete, d)
-		}
+	if c.replicated() {
+		c.replicate()
+	} else {
+		c.writeDown(&f)
 	}
 	done := flushed{tenure: c.tenure, offsets: c.offsets, outcomes: c.outcomes}
-	clear(c.changed)
 	c.outcomes, c.offsets, c.tombstones = c.spare.outcomes[:0], c.spare.offsets[:0], nil
 	c.spare = flushed{}
 	return f, done
 }
 
+// writeDown puts what has changed of parked wakes into the flush.
+func (c *core) writeDown(f *store.Flush) {
+	for _, d := range slices.Sorted(maps.Keys(c.changed)) { // sorted, so that a history replays to the byte
+		if w := c.wakes[d]; w != nil && w.durable {
+			f.Put = append(f.Put, store.Waiting{Device: d, Data: w.encode(w.parked)})
+			w.stored, w.storedState = w.content, w.state
+		} else {
+			f.Delete = append(f.Delete, d)
+		}
+	}
+	clear(c.changed)
+}
+
 // unflushed says whether a flush has anything to write.
 func (c *core) unflushed() bool {
-	return len(c.outcomes)+len(c.offsets)+len(c.tombstones)+len(c.changed) > 0
+	parked := len(c.changed) + len(c.settled)
+	if c.replicated() && !c.adopted {
+		parked = 0 // it can only wait
+	}
+	return len(c.outcomes)+len(c.offsets)+len(c.tombstones)+parked > 0
 }
 
 // durable: a flush is in the ledger; its offsets are done (I1, I2).
@@ -74,11 +87,11 @@ func (c *core) drain() bool {
 	left := len(c.notices)
 	for _, w := range c.wakes {
 		c.handOverDirty(w)
-		if len(w.taken) == 0 {
+		if len(w.taken) == 0 && !c.replicated() {
 			continue
 		}
-		underWay := w.state == reporting || w.begun()
-		if w.state == queued && !underWay && !w.durable {
+		underWay := w.state == reporting || w.begun() || c.copying(w)
+		if w.state == queued && !underWay && (!w.durable || c.replicated()) {
 			underWay = !w.withdraw() // the lane was quicker
 		}
 		if underWay {
@@ -95,7 +108,7 @@ func (c *core) drain() bool {
 func (c *core) abandon() {
 	for _, w := range c.wakes {
 		c.handOverDirty(w)
-		if len(w.taken) > 0 {
+		if len(w.taken) > 0 || c.replicated() {
 			c.handOver(w)
 		}
 	}
@@ -116,6 +129,10 @@ func (c *core) abandon() {
 func (c *core) endTenure() {
 	c.tenure++
 	c.window, c.offsets, c.draining = nil, nil, false
+	if c.replicated() {
+		clear(c.changed)
+		c.settled = nil
+	}
 	c.run = newBadRun(c.run.cfg) // the next owner reads the same records, and finds the same
 }
 
@@ -124,12 +141,17 @@ func (c *core) handOver(w *wake) {
 	for _, t := range w.taken {
 		c.index.Unsee(w.device, t.id)
 	}
+	if c.replicated() { // the next owner finds it in the topic
+		c.books.open[w.state] -= int64(w.parked)
+		c.books.handedOver += int64(w.parked)
+		w.parked, w.copy = 0, copies{}
+	}
 	n := int64(len(w.taken))
 	c.books.open[w.state] -= n
 	c.books.handedOver += n
 	c.holders.drop(w)
 	w.taken = nil
-	if !w.durable {
+	if !w.durable || c.replicated() {
 		c.remove(w)
 	}
 }
@@ -138,7 +160,8 @@ func (c *core) handOverDirty(w *wake) {
 	for _, t := range w.dirtyTaken {
 		c.index.Unsee(w.device, t.id)
 	}
-	c.books.dirty -= int64(len(w.dirtyTaken))
-	c.books.handedOver += int64(len(w.dirtyTaken))
-	w.dirty, w.dirtyTaken = nil, nil
+	n := int64(len(w.dirtyTaken) + w.dirtyCopy.events)
+	c.books.dirty -= n
+	c.books.handedOver += n
+	w.dirty, w.dirtyTaken, w.dirtyCopy = nil, nil, found{}
 }

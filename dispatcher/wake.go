@@ -38,7 +38,7 @@ type wake struct {
 	taken   []taken  // events merged into content whose offsets are not done
 	one     [1]taken // where taken begins: mostly it is one
 	first   content  // what content begins with
-	parked  int      // events merged into content whose offsets are done: the ledger has the wake
+	parked  int      // events merged into content whose offsets are done: the wake is stored
 
 	// offer is the hand-over to the lane and the only field that two goroutines touch. The shard sets it when the wake
 	// is queued, and merges by compare-and-swap; the lane takes it by swapping nil in, and with that the wake is begun.
@@ -49,16 +49,18 @@ type wake struct {
 
 	dirty      *content // merged from events that came after the push was begun
 	dirtyTaken []taken
+	dirtyCopy  found // of a stored wake that was found after the push was begun
 
 	since    time.Time // when the first of its events was read: what merge.give_up counts from
 	attempts int       // pushes answered since then
 	due      time.Time // while waiting, resting, held, suspect or owing
 	heapAt   int       // place in the heap of due wakes; -1 outside
 
-	durable     bool          // the ledger has it, or will with the next flush
+	durable     bool          // it is stored, or will be with the next flush
 	budget      *atomic.Int64 // while durable: where its place is given back to
-	stored      *content      // as the ledger has it
+	stored      *content      // as it is stored
 	storedState state
+	copy        copies // where retry.durability is replicated
 
 	storedUntil time.Time // owing: until when the provider stores the accepted push
 

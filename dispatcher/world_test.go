@@ -3,6 +3,7 @@ package dispatcher
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -34,14 +35,15 @@ type world struct {
 	done    queue.Progress // as committed
 	flying  map[string]*wake
 	unacked []*notice
-	sum     books // of the cores before the last crash or stop
+	sum     books             // of the cores before the last crash or stop
+	parked  map[string][]byte // the topic of parked wakes, by key
 }
 
 var epoch = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func newWorld(t testing.TB, cfg Config) *world {
 	t.Helper()
-	w := &world{t: t, cfg: cfg, fs: vfs.NewMem(), now: epoch, lanes: map[[2]string]*lane{}, flying: map[string]*wake{}}
+	w := &world{t: t, cfg: cfg, fs: vfs.NewMem(), now: epoch, lanes: map[[2]string]*lane{}, flying: map[string]*wake{}, parked: map[string][]byte{}}
 	w.open()
 	return w
 }
@@ -67,14 +69,14 @@ func (w *world) open() {
 		w.t.Fatal(err)
 	}
 	w.core = newCore(Env{
-		Config: w.cfg, Topic: "pushd.checkin", Topics: Topics{Feedback: "pushd.feedback", Dead: "pushd.dead"},
+		Config: w.cfg, Topic: "pushd.checkin", Topics: Topics{Feedback: "pushd.feedback", Dead: "pushd.dead", Parked: "pushd.parked"},
 		Identify: Identify{Device: ledger.Device, EventID: ledger.EventID, OffsetID: ledger.OffsetID, Token: ledger.Token, TokenHash: ledger.TokenHash},
 		Route:    w.route, Rand: rand.New(rand.NewPCG(1, 2)), Budget: budget, Owing: owing,
 	}, 0, restored)
 	if err := w.core.restore(restored.Waiting, w.orphan, w.now); err != nil {
 		w.t.Fatal(err)
 	}
-	w.core.assign(w.done)
+	w.core.assign(queue.Assignment{From: w.done})
 	w.next = int(w.done.Watermark)
 }
 
@@ -127,7 +129,7 @@ func (w *world) settleStep() {
 	}
 	for _, wk := range w.core.wakes {
 		counted[wk.state] += int64(wk.events())
-		dirty += int64(len(wk.dirtyTaken))
+		dirty += int64(len(wk.dirtyTaken) + wk.dirtyCopy.events)
 		if len(wk.taken) > 0 && wk.older == nil && w.core.holders.oldest != wk {
 			w.t.Fatalf("%s holds offsets and is not among the holders", wk.name)
 		}
@@ -179,9 +181,41 @@ func (w *world) result(device string, r providers.Result) {
 func (w *world) ack() []*notice {
 	acked := w.unacked
 	w.unacked = nil
+	w.publish(acked)
 	w.core.acknowledged(acked, w.now)
 	w.settleStep()
 	return acked
+}
+
+// publish is what the broker does with what is meant for the topic of parked wakes.
+func (w *world) publish(notices []*notice) {
+	for _, n := range notices {
+		switch m := n.message; {
+		case m.Topic != "pushd.parked":
+		case m.Value == nil:
+			delete(w.parked, string(m.Key))
+		default:
+			w.parked[string(m.Key)] = m.Value
+		}
+	}
+}
+
+// adopt gives the core what the topic of parked wakes has.
+func (w *world) adopt() {
+	w.t.Helper()
+	var all []Stored
+	for _, key := range slices.Sorted(maps.Keys(w.parked)) {
+		at, err := queue.ParsePosition(key)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		all = append(all, Stored{at, w.parked[key]})
+	}
+	if faults := w.core.adopt(all, w.orphan, w.now); len(faults) > 0 {
+		w.t.Fatal(faults)
+	}
+	w.core.adoptedAll()
+	w.settleStep()
 }
 
 // flush writes what the core has, and commits.
@@ -245,4 +279,11 @@ func (w *world) describe() string {
 	}
 	slices.Sort(lines)
 	return strings.Join(lines, "\n")
+}
+
+// localConfig is a configuration with which the ledger has what is parked.
+func localConfig() Config {
+	cfg := DefaultConfig()
+	cfg.Retry.Durability = Local
+	return cfg
 }

@@ -27,7 +27,7 @@ var groupName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,30}$`)
 
 // own are the flags that the load test gives the daemon itself.
 var own = []string{
-	"--config", "--merge.interval", "--kafka.brokers", "--kafka.topic", "--kafka.group", "--kafka.feedback_topic", "--kafka.dead_topic", "--tenants.dir",
+	"--config", "--merge.interval", "--kafka.brokers", "--kafka.topic", "--kafka.group", "--kafka.feedback_topic", "--kafka.dead_topic", "--retry.topic", "--tenants.dir",
 	"--store.dir", "--admin.listen", "--providers.apns.host", "--providers.apns.port", "--providers.fcm.endpoint",
 }
 

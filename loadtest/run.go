@@ -42,6 +42,7 @@ type run struct {
 	book       *promise.Book
 	stage      *stage.Stage
 	topics     management.Server // whose names it has
+	parked     string            // the topic of parked wakes; empty: the daemon keeps them
 	daemon     *daemon.Daemon
 	scrapes    *scraper
 	publisher  *publisher
@@ -189,8 +190,10 @@ func (r *run) setUpTopics(ctx context.Context) (err error) {
 	cfg.Brokers, cfg.Partitions = r.brokers, r.scenario.Partitions
 	ctx, cancel := context.WithTimeout(ctx, topicsWithin)
 	defer cancel()
-	names := []string{r.topics.Topic, r.topics.Feedback, r.topics.Dead}
-	if err := queue.EnsureTopics(ctx, cfg, queue.Topic{Name: names[0]}, queue.Topic{Name: names[1]}, queue.Topic{Name: names[2]}); err != nil {
+	r.parked = unique + "pushd.parked"
+	names := []string{r.topics.Topic, r.topics.Feedback, r.topics.Dead, r.parked}
+	compacted := queue.Topic{Name: r.parked, Configs: map[string]string{"cleanup.policy": "compact"}}
+	if err := queue.EnsureTopics(ctx, cfg, queue.Topic{Name: names[0]}, queue.Topic{Name: names[1]}, queue.Topic{Name: names[2]}, compacted); err != nil {
 		return fmt.Errorf("make topics for this run: %w", err)
 	}
 	r.onStop(func() error { return deleteTopics(r.brokers, names) })
@@ -206,6 +209,11 @@ func (r *run) flags() []string {
 		"--tenants.dir=" + r.stage.TenantsDir, "--store.dir=" + r.ledger(), fmt.Sprint("--merge.interval=", r.scenario.Interval),
 		"--providers.apns.host=" + apns.Host(), fmt.Sprint("--providers.apns.port=", apns.Port()), "--providers.apns.root_ca=" + r.stage.CAFile,
 		"--providers.fcm.endpoint=" + fcm.URL() + "/v1", "--providers.fcm.root_ca=" + r.stage.CAFile,
+	}
+	if r.parked == "" {
+		flags = append(flags, "--retry.durability=local") // the embedded broker is on this machine
+	} else {
+		flags = append(flags, "--retry.topic="+r.parked)
 	}
 	for _, broker := range r.brokers {
 		flags = append(flags, "--kafka.brokers="+broker)

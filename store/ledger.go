@@ -25,6 +25,7 @@ type Ledger struct {
 	dedupe  *dedupe
 	seed    uint64
 	hashing []byte // the key of TokenHash
+	fresh   bool   // made by this process
 	db      *pebble.DB
 	lock    *pebble.Lock
 	disk    *disk
@@ -159,6 +160,7 @@ func (l *Ledger) makeSeed() error {
 	if !empty {
 		return damaged("its key \"seed\" is missing")
 	}
+	l.fresh = true
 	var seed [8]byte
 	_, _ = rand.Read(seed[:]) // never fails
 	l.seed = binary.BigEndian.Uint64(seed[:])
@@ -237,6 +239,9 @@ func (l *Ledger) enter() error {
 }
 
 func (l *Ledger) leave() { l.using.RUnlock() }
+
+// Fresh says whether this process made the ledger: there was none in its directory.
+func (l *Ledger) Fresh() bool { return l.fresh }
 
 // Partitions are those that have waiting wakes, in order. They are served even when they are not assigned.
 func (l *Ledger) Partitions() ([]int32, error) {

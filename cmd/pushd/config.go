@@ -25,7 +25,7 @@ type Config struct {
 	Kafka    queue.Config      `embed:"" prefix:"kafka."`
 	Feedback FeedbackConfig    `embed:"" prefix:"kafka."`
 	Store    store.Config      `embed:"" prefix:"store."`
-	Engine   dispatcher.Config `embed:""` // merge., dedupe., rates., breaker., guard., dead_letters.
+	Engine   dispatcher.Config `embed:""` // merge., dedupe., rates., breaker., guard., dead_letters., retry.
 	Tenants  TenantsConfig     `embed:"" prefix:"tenants."`
 	APNs     apns.Config       `embed:"" prefix:"providers.apns."`
 	FCM      fcm.Config        `embed:"" prefix:"providers.fcm."`
@@ -76,12 +76,25 @@ func (c Config) Validate() error {
 			private("tls.key", c.Kafka.TLS.Key), private("sasl.password_file", c.Kafka.SASL.PasswordFile))),
 		under("store", c.Store.Validate()),
 		c.Engine.Validate(),
+		c.ownTopic(),
 		c.Tenants.Validate(),
 		c.APNs.Validate(),
 		c.FCM.Validate(),
 		c.Admin.Validate(),
 		c.Log.Validate(),
 	)
+}
+
+// ownTopic says whether parked wakes have a topic of their own.
+func (c Config) ownTopic() error {
+	for _, other := range []struct{ key, name string }{
+		{"kafka.topic", c.Kafka.Topic}, {"kafka.feedback_topic", c.Feedback.Topic}, {"kafka.dead_topic", c.Feedback.Dead},
+	} {
+		if c.Engine.Retry.Topic == other.name {
+			return fmt.Errorf("retry.topic: %q is %s too; parked wakes need a topic of their own, which is compacted", other.name, other.key)
+		}
+	}
+	return nil
 }
 
 // private says whether others can read a file of secrets. That a file is missing, its owner says.
@@ -123,6 +136,7 @@ var groups = map[string]kong.Group{
 	"breaker":      {Key: "breaker", Title: "Breaker of a provider"},
 	"guard":        {Key: "guard", Title: "Guard of a credential"},
 	"dead_letters": {Key: "dead_letters", Title: "Bad records"},
+	"retry":        {Key: "retry", Title: "Long waits"},
 	"providers":    {Key: "providers", Title: "Providers"},
 	"tenants":      {Key: "tenants", Title: "Tenants"},
 	"admin":        {Key: "admin", Title: "Admin"},

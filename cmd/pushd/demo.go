@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"pushd/dispatcher"
 	"pushd/loadtest/audit"
 	"pushd/loadtest/management"
 	"pushd/loadtest/mixture"
@@ -162,6 +163,7 @@ func stagedConfig(dir string, s *stage.Stage) Config {
 	cfg.Store.Dir = filepath.Join(dir, "ledger")
 	cfg.Engine.Merge.Interval = demoInterval
 	cfg.Engine.Guard.Patience = demoInterval // a tenant has few devices here
+	cfg.Engine.Retry.Durability = dispatcher.Local
 	cfg.APNs.Host, cfg.APNs.Port, cfg.APNs.Connection.RootCA = s.APNs.Host(), s.APNs.Port(), s.CAFile
 	cfg.APNs.Retry.ServerError, cfg.APNs.Retry.Device = time.Second, time.Second
 	cfg.FCM.Endpoint, cfg.FCM.Connection.RootCA = s.FCM.URL()+"/v1", s.CAFile

@@ -51,13 +51,18 @@ func startEngine(ctx context.Context, cfg *Config, again reloading, reg *prometh
 	}
 	parts.run("publisher", publisher.Run, cfg.Kafka.Publish.Flush+slack, fail)
 
+	parked, err := openParked(cfg, parts)
+	if err != nil {
+		return nil, err
+	}
 	senders := newSenders(cfg, tenants, providers.NewMetrics(reg), log.With("component", "sender"))
 	engine := dispatcher.New(cfg.Engine, dispatcher.Deps{
 		Ledger:    ledger,
 		Publisher: publisher,
+		Parked:    parked,
 		Open:      senders.open,
 		Topic:     cfg.Kafka.Topic,
-		Topics:    dispatcher.Topics{Feedback: cfg.Feedback.Topic, Dead: cfg.Feedback.Dead},
+		Topics:    dispatcher.Topics{Feedback: cfg.Feedback.Topic, Dead: cfg.Feedback.Dead, Parked: cfg.Engine.Retry.Topic},
 		Accepted:  cfg.Feedback.Accepted,
 		Fail:      fail,
 		Registry:  reg,
@@ -69,7 +74,9 @@ func startEngine(ctx context.Context, cfg *Config, again reloading, reg *prometh
 		engine.Stop(ctx)
 		return nil
 	}, engineStop+slack)
-	if err := engine.Start(); err != nil {
+	moving, cancel := context.WithTimeout(ctx, topicsStart)
+	defer cancel()
+	if err := engine.Start(moving); err != nil {
 		return nil, err
 	}
 	ready.add("engine", engine.Ready)
@@ -81,6 +88,7 @@ func startEngine(ctx context.Context, cfg *Config, again reloading, reg *prometh
 	if err != nil {
 		return nil, err
 	}
+	consumer.Shared = engine.Share
 	parts.run("consumer", consumer.Run, cfg.Kafka.ShutdownDrain+slack, fail)
 	parts.onStop("sending", func(context.Context) error { engine.Halt(); return nil }, time.Second)
 	ready.add("kafka", consumer.Ready)
@@ -110,6 +118,25 @@ func (s *stopStack) run(name string, run func(context.Context) error, limit time
 func ensureTopics(ctx context.Context, cfg *Config) error {
 	ctx, cancel := context.WithTimeout(ctx, topicsStart)
 	defer cancel()
-	return queue.EnsureTopics(ctx, cfg.Kafka,
+	err := queue.EnsureTopics(ctx, cfg.Kafka,
 		queue.Topic{Name: cfg.Kafka.Topic}, queue.Topic{Name: cfg.Feedback.Topic}, queue.Topic{Name: cfg.Feedback.Dead})
+	if err != nil || cfg.Engine.Retry.Durability == dispatcher.Local {
+		return err
+	}
+	return queue.EnsureTopics(ctx, cfg.Kafka, queue.Topic{
+		Name: cfg.Engine.Retry.Topic, Like: cfg.Kafka.Topic, Configs: map[string]string{"cleanup.policy": "compact"},
+	})
+}
+
+// openParked is what reads the topic of parked wakes; nil where the ledger has them.
+func openParked(cfg *Config, parts *stopStack) (func(context.Context, int32) ([]queue.Record, error), error) {
+	if cfg.Engine.Retry.Durability == dispatcher.Local {
+		return nil, nil
+	}
+	topic, err := queue.NewCompacted(cfg.Kafka, cfg.Engine.Retry.Topic)
+	if err != nil {
+		return nil, err
+	}
+	parts.onStop("topic of parked wakes", func(context.Context) error { topic.Close(); return nil }, time.Second)
+	return topic.Read, nil
 }

@@ -41,6 +41,7 @@ func TestDaemonsAgainstApacheKafka(t *testing.T) {
 		{"a restart goes on exactly where the last run has committed", restartGoesOn},
 		{"a daemon that is killed is replaced by the other", killedOfTwo},
 		{"a daemon that is stopped is replaced by the other and keeps what it parked", stoppedOfTwo},
+		{"a machine that is lost with its disk loses no parked wake", lostMachine},
 		{"the daemon speaks TLS and SCRAM", secured},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.play(t, k) })
@@ -175,21 +176,6 @@ func killedOfTwo(t *testing.T, k *kafkatest.Kafka) {
 	p.allCommitted()
 }
 
-// failAtFirst lets the first push fail for half of the devices that have only one event, so that only the daemon that
-// parks their wakes can serve them.
-func failAtFirst(load *mixture.Mixture) {
-	events := make(map[string]int)
-	for i := range load.Records {
-		events[load.Records[i].Token]++
-	}
-	half := false
-	for _, r := range load.Records {
-		if half = !half; half && r.Want == mixture.Push && events[r.Token] == 1 && load.Faults[r.Token] == mixture.NoFault {
-			load.Faults[r.Token] = mixture.Internal
-		}
-	}
-}
-
 func stoppedOfTwo(t *testing.T, k *kafkatest.Kafka) {
 	const events, perSecond = 9000, 1200
 	load := newLoad(events, 13)
@@ -225,6 +211,16 @@ func stoppedOfTwo(t *testing.T, k *kafkatest.Kafka) {
 	p.judge(handover + parked)
 	a.stop(t)
 	b.stop(t)
+	p.allCommitted()
+}
+
+// lostMachine is lostWithItsDisk on Apache Kafka.
+func lostMachine(t *testing.T, k *kafkatest.Kafka) {
+	load := newLoad(3000, 17)
+	failAtFirst(load)
+	p := kafkaPlay(t, k, load)
+	p.parked = p.group + ".parked"
+	lostWithItsDisk(p)
 	p.allCommitted()
 }
 

@@ -40,6 +40,7 @@ type play struct {
 	interval time.Duration // merge.interval
 	session  time.Duration // kafka.member.session
 	group    string
+	parked   string // topic of parked wakes; empty: each daemon keeps its own
 	daemons  []*child
 }
 
@@ -112,6 +113,11 @@ func (p *play) publish(records []mixture.Record, perSecond float64) {
 func (p *play) daemon(name string, args ...string) *child {
 	p.t.Helper()
 	apns, fcm := p.stage.APNs, p.stage.FCM
+	retry := []string{"--retry.durability=local"}
+	if p.parked != "" {
+		retry = []string{"--retry.topic=" + p.parked, "--kafka.create_topics"}
+	}
+	args = append(retry, args...)
 	c := startChild(p.t, name, append([]string{
 		"run", "--admin.listen=127.0.0.1:0", "--kafka.brokers=" + p.brokers, "--kafka.client_id=" + name,
 		"--kafka.topic=" + p.server.Topic, "--kafka.feedback_topic=" + p.server.Feedback, "--kafka.dead_topic=" + p.server.Dead,

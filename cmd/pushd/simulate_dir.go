@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"pushd/dispatcher"
 	"pushd/providers/simulator"
 )
 
@@ -181,12 +182,18 @@ func (d trialDir) writeConfig(t *trial) error {
 }
 
 func configYAML(d trialDir, t *trial) []byte {
+	durability := dispatcher.Replicated
+	if t.broker != nil {
+		durability = dispatcher.Local
+	}
 	return fmt.Appendf(nil, `# Written by "pushd simulate", which does not write it again: it is yours to change. docs/configuration.md has all settings.
 kafka:
   brokers: [%q]
   create_topics: %t # the embedded broker has them; a Kafka of your own may not
 store:
   dir: %q
+retry:
+  durability: %s # the embedded broker is on this machine, and lost with it
 merge:
   interval: 5s # the default, 30s, is long for somebody who watches
 tenants:
@@ -199,5 +206,5 @@ providers:
   fcm:
     endpoint: %q
     root_ca: %q
-`, t.kafka, t.broker == nil, d.path("ledger"), d.path("tenants"), t.apns.Host(), t.apns.Port(), d.path("ca.pem"), t.fcm.URL()+"/v1", d.path("ca.pem"))
+`, t.kafka, t.broker == nil, d.path("ledger"), durability, d.path("tenants"), t.apns.Host(), t.apns.Port(), d.path("ca.pem"), t.fcm.URL()+"/v1", d.path("ca.pem"))
 }

@@ -240,7 +240,7 @@ func TestATrialAtOtherAddressesThanItsFilesNameIsRefused(t *testing.T) {
 	if err := os.Remove(filepath.Join(first.cmd.Dir, "tenants/acme.json")); err != nil {
 		t.Fatal(err)
 	}
-	says(configName + ":14: providers.apns.port is ")
+	says(configName + ":16: providers.apns.port is ")
 }
 
 func TestATrialWithAKafkaOfItsOwnStartsNoBroker(t *testing.T) {

@@ -62,7 +62,11 @@ func (p *play) startReady(ctx context.Context, name string) (*member, error) {
 
 func (m *member) flags() []string {
 	p := m.play
-	return slices.Concat(p.ways(), []string{
+	retry := []string{"--retry.durability=local"}
+	if topic := p.parked(); topic != "" {
+		retry = []string{"--retry.topic=" + topic}
+	}
+	return slices.Concat(p.ways(), retry, []string{
 		"--admin.listen=127.0.0.1:0", "--kafka.client_id=" + m.name, "--kafka.group=" + p.server.Topic,
 		"--kafka.topic=" + p.server.Topic, "--kafka.feedback_topic=" + p.server.Feedback, "--kafka.dead_topic=" + p.server.Dead,
 		fmt.Sprint("--kafka.member.session=", session), fmt.Sprint("--kafka.member.heartbeat=", session/10), fmt.Sprint("--kafka.revoke_drain=", session/2),

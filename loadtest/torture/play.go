@@ -124,10 +124,19 @@ func (p *play) setUpBroker(ctx context.Context) error {
 	cfg.Brokers, cfg.Partitions = []string{p.server.Broker}, partitions
 	ctx, cancel := context.WithTimeout(ctx, away)
 	defer cancel()
-	if err := queue.EnsureTopics(ctx, cfg, queue.Topic{Name: topics[0]}, queue.Topic{Name: topics[1]}, queue.Topic{Name: topics[2]}); err != nil {
+	if err := queue.EnsureTopics(ctx, cfg, queue.Topic{Name: topics[0]}, queue.Topic{Name: topics[1]}, queue.Topic{Name: topics[2]},
+		queue.Topic{Name: p.parked(), Configs: map[string]string{"cleanup.policy": "compact"}}); err != nil {
 		return fmt.Errorf("make topics for this play: %w", err)
 	}
 	return nil
+}
+
+// parked is the topic of parked wakes; empty: each daemon keeps its own, as on the embedded broker.
+func (p *play) parked() string {
+	if p.Embedded && p.Broker == "" {
+		return ""
+	}
+	return p.server.Topic + ".parked"
 }
 
 // startApache starts an Apache Kafka, behind a proxy where the ways are proxied.

@@ -112,7 +112,7 @@ func validCertificate(t testing.TB, key crypto.Signer, uid string) *x509.Certifi
 	return newCertificate(t, key, uid, time.Now().Add(-time.Hour), time.Now().Add(24*time.Hour))
 }
 
-func serviceAccount(t *testing.T, change func(map[string]string)) []byte {
+func serviceAccount(t testing.TB, change func(map[string]string)) []byte {
 	t.Helper()
 	fields := map[string]string{
 		"type":         "service_account",

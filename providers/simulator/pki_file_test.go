@@ -116,3 +116,37 @@ func TestAServiceAccountThatWasWrittenDownIsTheSame(t *testing.T) {
 }
 
 func quote(s string) string { return `"` + strings.ReplaceAll(s, "\n", `\n`) + `"` }
+
+// FuzzWhatAnEarlierRunLeft: an authority or a service account that is read from a file is one that can be written down again
+// and is the same then.
+func FuzzWhatAnEarlierRunLeft(f *testing.F) {
+	authority, err := NewAuthority()
+	if err != nil {
+		f.Fatal(err)
+	}
+	written, err := authority.PEM()
+	if err != nil {
+		f.Fatal(err)
+	}
+	account, err := NewServiceAccount("acme", "https://127.0.0.1/token", nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(written)
+	f.Add(authority.CertPEM())
+	f.Add(account.JSON)
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if a, err := ParseAuthority(text); err == nil {
+			again, err := a.PEM()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if b, err := ParseAuthority(again); err != nil || !bytes.Equal(a.CertPEM(), b.CertPEM()) {
+				t.Errorf("written down and read again it is another: %v", err)
+			}
+		}
+		if a, _, err := ParseServiceAccount(text); err == nil && (a.Public == nil || !bytes.Equal(a.JSON, text)) {
+			t.Errorf("a service account without a key, or of another file: %+v", a)
+		}
+	})
+}

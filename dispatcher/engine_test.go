@@ -128,6 +128,7 @@ func newPlantWith(t *testing.T, fs vfs.FS, cfg Config, p *provider, parked *park
 
 func (p *plant) stop() {
 	p.t.Helper()
+	p.balanced()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	p.engine.Stop(ctx)

@@ -12,9 +12,10 @@ import (
 	"go.uber.org/goleak"
 
 	"pushd/loadtest/daemon"
+	"pushd/loadtest/descriptors"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(descriptors.Checked(m)) }
 
 type called struct {
 	code           int

@@ -11,9 +11,11 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"pushd/loadtest/descriptors"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(descriptors.Checked(m)) }
 
 // answers counts the results by the push they answer.
 type answers struct {

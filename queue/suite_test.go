@@ -11,10 +11,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
 
+	"pushd/loadtest/descriptors"
 	"pushd/queue/event"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(descriptors.Checked(m)) }
 
 // suite is run against the embedded broker and against Apache Kafka.
 func suite(t *testing.T, b testBroker) {

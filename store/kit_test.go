@@ -10,6 +10,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 	"go.uber.org/goleak"
+
+	"pushd/loadtest/descriptors"
 )
 
 // openInChild names the directory that a child process of the tests is to open.
@@ -28,7 +30,7 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	// Where an opening fails late, Pebble leaves this one behind. A ledger that was not closed leaves others too.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/cockroachdb/pebble/v2.(*ConcurrencyLimitScheduler).periodicGranter"))
+	goleak.VerifyTestMain(descriptors.Checked(m), goleak.IgnoreAnyFunction("github.com/cockroachdb/pebble/v2.(*ConcurrencyLimitScheduler).periodicGranter"))
 }
 
 var (

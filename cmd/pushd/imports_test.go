@@ -138,6 +138,17 @@ func TestImportsGoOneWay(t *testing.T) {
 	}
 }
 
+// TestLeaksFailEveryPackage: where there are tests, they fail if one of them leaves a goroutine behind.
+func TestLeaksFailEveryPackage(t *testing.T) {
+	t.Parallel()
+	for _, pkg := range listPackages(t) {
+		imports := append(pkg.TestImports, pkg.XTestImports...)
+		if len(imports) > 0 && !slices.Contains(imports, "go.uber.org/goleak") {
+			t.Errorf("%s: its tests have no TestMain with goleak", pkg.ImportPath)
+		}
+	}
+}
+
 func TestTheImportTableRefusesEveryWrongWay(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"pushd/loadtest/descriptors"
 )
 
 // asPushd is the environment variable that makes this test's binary be pushd: so tests have it as a process of its own,
@@ -20,5 +22,5 @@ func TestMain(m *testing.M) {
 		}()
 		os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(descriptors.Checked(m))
 }

@@ -156,7 +156,8 @@ func (p *play) accepted(n int) {
 func (p *play) pending() int { return p.server.Audit.Pending(p.stage.Receipts) }
 
 // settled waits until so many records are published, something has become of all of them, and no push has come for
-// longer than devices rest. What is lost it does not wait for for ever: the verdict names it.
+// longer than devices rest; the account of each daemon that runs must be even then (I7). What is lost it does not wait for
+// for ever: the verdict names it.
 func (p *play) settled(records int) {
 	p.t.Helper()
 	overdue := time.Now().Add(patience * 3 / 4)
@@ -164,6 +165,11 @@ func (p *play) settled(records int) {
 		return p.server.Audit.Published() == records && (p.pending() == 0 || time.Now().After(overdue))
 	})
 	p.quiet()
+	for _, c := range p.daemons {
+		if c.runs() {
+			p.balanced(c)
+		}
+	}
 }
 
 func (p *play) quiet() {

@@ -130,6 +130,18 @@ func (c *child) fell() bool {
 	}
 }
 
+// runs says whether the process neither ended nor was told to.
+func (c *child) runs() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	select {
+	case <-c.ended:
+		return false
+	default:
+		return !c.told
+	}
+}
+
 // kill ends the process as a crash would.
 func (c *child) kill() {
 	c.tell(syscall.SIGKILL)

@@ -9,9 +9,11 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"pushd/loadtest/descriptors"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(descriptors.Checked(m)) }
 
 const exposed = `# TYPE opened_total counter
 opened_total{provider="apns"} 2

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/net/http2"
 
+	"pushd/loadtest/descriptors"
 	"pushd/providers"
 	"pushd/providers/conformance"
 	"pushd/providers/simulator"
@@ -20,7 +21,7 @@ import (
 // past is a date of RFC 9110 on which the wait was over long ago.
 const past = "Sun, 06 Nov 1994 08:49:37 GMT"
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(descriptors.Checked(m)) }
 
 const mdmTopic = "com.apple.mgmt.External."
 

@@ -23,10 +23,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
+	"pushd/loadtest/descriptors"
 	"pushd/providers"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(descriptors.Checked(m)) }
 
 // server is net/http's own HTTP/2 server, configured by change.
 type server struct {

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
+	"pushd/loadtest/descriptors"
 	"pushd/providers"
 	"pushd/providers/conformance"
 	"pushd/providers/simulator"
@@ -19,7 +20,7 @@ import (
 // past is a date of RFC 9110 on which the wait was over long ago.
 const past = "Sun, 06 Nov 1994 08:49:37 GMT"
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(descriptors.Checked(m)) }
 
 var authority = sync.OnceValue(func() *simulator.Authority {
 	a, err := simulator.NewAuthority()

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"pushd/loadtest/descriptors"
 )
 
 // apart is set where this program is the server of a test of the same program, which measures itself.
@@ -27,7 +29,7 @@ func TestMain(m *testing.M) {
 		serveApart()
 		return
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(descriptors.Checked(m))
 }
 
 // serveApart says where it listens, and serves until its input ends.

@@ -19,6 +19,7 @@ import (
 	xhttp2 "golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 
+	"pushd/loadtest/descriptors"
 	"pushd/providers"
 	"pushd/providers/connection"
 	"pushd/providers/http2"
@@ -26,7 +27,7 @@ import (
 
 //lint:file-ignore SA1019 net/http serves HTTP/2 on listeners only, and these connections are pipes
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(descriptors.Checked(m)) }
 
 // server is a Client's dial: each connection is a pipe to a server that answers 401 to the tokens it does not know, 410
 // to a path of /dead, and 200 else.

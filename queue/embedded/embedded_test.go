@@ -10,10 +10,11 @@ import (
 	"github.com/segmentio/kafka-go"
 	"go.uber.org/goleak"
 
+	"pushd/loadtest/descriptors"
 	"pushd/queue/embedded"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(descriptors.Checked(m)) }
 
 func start(t testing.TB, cfg embedded.Config) *embedded.Broker {
 	t.Helper()

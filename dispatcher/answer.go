@@ -130,8 +130,8 @@ func (c *core) trail(w *wake, now time.Time) {
 	if w.dirty != nil {
 		w.dirty.address(w.content) // it was just accepted: better than an older one
 		w.rewake = 0
+		c.become(w, w.dirty)
 	}
-	c.clean(w)
 	w.since = now
 	c.begin(w, now)
 }
@@ -142,7 +142,7 @@ func (c *core) next(w *wake, now time.Time) {
 		c.remove(w)
 		return
 	}
-	c.clean(w)
+	c.become(w, w.dirty)
 	w.since, w.attempts, w.staleSent, w.resent, w.rewake = now, 0, false, false, 0
 	c.begin(w, now)
 }

@@ -98,16 +98,17 @@ func (c *core) soil(w *wake, newer *content, t taken) {
 	c.books.trailing++
 }
 
-// clean makes the dirty part of a wake part of the wake again: merged, or alone where all before it is settled.
+// clean makes the dirty part of a wake part of the wake again, where its push came to nothing. It is merged even where the
+// wake holds no event: events that a stored push covered still depend on it.
 func (c *core) clean(w *wake) {
-	if w.dirty == nil {
-		return
+	if w.dirty != nil {
+		c.become(w, w.content.merged(w.dirty))
 	}
-	if w.events() == 0 {
-		w.content = w.dirty
-	} else {
-		w.content = w.content.merged(w.dirty)
-	}
+}
+
+// become makes the dirty part of a wake part of the wake again, and k its content.
+func (c *core) become(w *wake, k *content) {
+	w.content = k
 	taken, copied := w.dirtyTaken, w.dirtyCopy
 	w.dirty, w.dirtyTaken, w.dirtyCopy = nil, nil, found{}
 	c.books.dirty -= int64(len(taken) + copied.events)

@@ -78,6 +78,11 @@ type Engine struct {
 
 // New makes an engine. Nothing runs before Start.
 func New(cfg Config, deps Deps) *Engine {
+	l := deps.Ledger
+	return newEngine(cfg, deps, Identify{Device: l.Device, EventID: l.EventID, OffsetID: l.OffsetID, Token: l.Token, TokenHash: l.TokenHash})
+}
+
+func newEngine(cfg Config, deps Deps, identify Identify) *Engine {
 	e := &Engine{
 		cfg: cfg, deps: deps, publisher: deps.Publisher, flushBell: make(chan struct{}, 1),
 		adoptRoom: make(chan struct{}, adoptPartitions),
@@ -98,15 +103,8 @@ func New(cfg Config, deps Deps) *Engine {
 	owing := new(atomic.Int64)
 	owing.Store(int64(cfg.Merge.MaxWaiting))
 	e.env = Env{
-		Config: cfg, Topic: deps.Topic, Topics: deps.Topics, Accepted: deps.Accepted,
-		Identify: Identify{
-			Device: deps.Ledger.Device, EventID: deps.Ledger.EventID, OffsetID: deps.Ledger.OffsetID, Token: deps.Ledger.Token,
-			TokenHash: deps.Ledger.TokenHash,
-		},
-		Route:   e.route,
-		Budget:  budget,
-		Owing:   owing,
-		Observe: e.metrics.observe,
+		Config: cfg, Topic: deps.Topic, Topics: deps.Topics, Accepted: deps.Accepted, Identify: identify,
+		Route: e.route, Budget: budget, Owing: owing, Observe: e.metrics.observe,
 	}
 	e.workCtx, e.cancel = context.WithCancel(context.Background())
 	return e
@@ -147,13 +145,7 @@ func (e *Engine) Assign(ctx context.Context, a queue.Assignment) (queue.Owner, e
 	o.progress.Store(&a.From)
 	began := make(chan struct{})
 	s.call(func(time.Time) {
-		if s.owner != nil { // released, but the ledger could not write in time
-			s.core.release()
-			s.core.abandon()
-			s.endTenure()
-		}
-		s.core.assign(a)
-		s.owner = o
+		s.assign(o, a)
 		close(began)
 	})
 	select {
@@ -193,11 +185,8 @@ func (e *Engine) shard(p int32) (*shard, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read what the ledger kept of partition %d: %w", p, err)
 	}
-	s = newShard(e, p, restored)
-	s.unknown.Store(restored.Watermark < 0)
-	s.core.Rand = rand.New(rand.NewPCG(rand.Uint64(), uint64(p)))
-	if err := s.core.restore(restored.Waiting, e.orphan, time.Now()); err != nil {
-		return nil, fmt.Errorf("restore partition %d: %w", p, err)
+	if s, err = restoreShard(e, p, restored, rand.Uint64(), time.Now()); err != nil {
+		return nil, err
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()

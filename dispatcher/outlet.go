@@ -27,11 +27,13 @@ type outlet struct {
 	stale   bool         // the outlet is retired
 }
 
-// done is what the sender calls with answers, from its own goroutines: each goes to the shard that owns the device, and
-// their sum to the gate.
-func (o *outlet) done(results []providers.Result) {
+// done is what the sender calls with answers, from its own goroutines.
+func (o *outlet) done(results []providers.Result) { o.take(results, time.Now()) }
+
+// take gives answers on: each to the shard that owns the device, and their sum to the gate.
+func (o *outlet) take(results []providers.Result, now time.Time) {
 	a := laneAnswer{outlet: o, n: len(results)}
-	told := o.tell(results, &a)
+	told := o.tell(results, &a, now)
 	l := o.lane
 	l.gate.answered(a)
 	switch told { // the gate's functions may take their time
@@ -44,11 +46,11 @@ func (o *outlet) done(results []providers.Result) {
 
 // tell gives results to the guard and to the shards. A credential is replaced before it or after it: whatever is held for
 // the old one, and whatever its guard holds back, is there when the lane goes on with the new one.
-func (o *outlet) tell(results []providers.Result, a *laneAnswer) (told turnOfGuard) {
+func (o *outlet) tell(results []providers.Result, a *laneAnswer, now time.Time) (told turnOfGuard) {
 	o.telling.RLock()
 	defer o.telling.RUnlock()
 	if !o.stale {
-		told = o.watch(results, time.Now())
+		told = o.watch(results, now)
 	}
 	for i := range results {
 		r := &results[i]

@@ -2,6 +2,8 @@ package dispatcher
 
 import (
 	"context"
+	"fmt"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -61,6 +63,17 @@ func newShard(e *Engine, partition int32, restored *store.Restored) *shard {
 	}
 	s.core.shard = s
 	return s
+}
+
+// restoreShard makes the shard of a partition from what the ledger kept of it.
+func restoreShard(e *Engine, partition int32, restored *store.Restored, seed uint64, now time.Time) (*shard, error) {
+	s := newShard(e, partition, restored)
+	s.unknown.Store(restored.Watermark < 0)
+	s.core.Rand = rand.New(rand.NewPCG(seed, uint64(partition)))
+	if err := s.core.restore(restored.Waiting, e.orphan, now); err != nil {
+		return nil, fmt.Errorf("restore partition %d: %w", partition, err)
+	}
+	return s, nil
 }
 
 // answered takes results of pushes, from a sender's goroutine or a gate's.
@@ -198,6 +211,17 @@ func (s *shard) tell() {
 	}
 }
 
+// assign begins the tenure of o.
+func (s *shard) assign(o *owner, a queue.Assignment) {
+	if s.owner != nil { // released, but the ledger could not write in time
+		s.core.release()
+		s.core.abandon()
+		s.endTenure()
+	}
+	s.core.assign(a)
+	s.owner = o
+}
+
 func (s *shard) endTenure() {
 	s.tell()
 	s.core.endTenure()
@@ -254,26 +278,35 @@ func (o *owner) Take(ctx context.Context, batch []queue.Record) error {
 }
 
 func (o *owner) Release(ctx context.Context) {
-	s := o.shard
-	s.call(func(time.Time) {
-		if s.owner == o {
-			s.core.release()
-		}
-	})
+	o.release()
 	select {
 	case <-o.released:
 		return
 	case <-ctx.Done():
 	}
-	s.call(func(time.Time) {
-		if s.owner == o {
-			s.core.abandon()
-		}
-	})
+	o.abandon()
 	select {
 	case <-o.released:
 	case <-time.After(lastFlush): // the ledger cannot write; what it has not written is read again
 	}
+}
+
+// release lets the tenure take nothing more, and come to its end.
+func (o *owner) release() {
+	o.shard.call(func(time.Time) {
+		if o.shard.owner == o {
+			o.shard.core.release()
+		}
+	})
+}
+
+// abandon gives up what the tenure still has under way.
+func (o *owner) abandon() {
+	o.shard.call(func(time.Time) {
+		if o.shard.owner == o {
+			o.shard.core.abandon()
+		}
+	})
 }
 
 func (o *owner) Progress() *queue.Progress { return o.progress.Load() }

@@ -117,31 +117,39 @@ func (w *world) settleStep() {
 	w.t.Helper()
 	w.unacked = append(w.unacked, w.core.out.notices...)
 	w.core.out.notices = nil
-	if n := w.core.books.imbalance(); n != 0 {
-		w.t.Fatalf("I7: the books are out of balance by %d: %+v", n, w.core.books)
+	if fault := audit(w.core); fault != "" {
+		w.t.Fatal(fault)
+	}
+}
+
+// audit compares a core's books and its holders with its wakes; empty is no fault.
+func audit(c *core) string {
+	if n := c.books.imbalance(); n != 0 {
+		return fmt.Sprintf("I7: the books are out of balance by %d: %+v", n, c.books)
 	}
 	counted := [states]int64{}
 	var dirty int64
-	for wk := range w.core.holders.all {
-		if len(wk.taken) == 0 || w.core.wakes[wk.device] != wk {
-			w.t.Fatalf("%s is among the holders and holds nothing", wk.name)
+	for wk := range c.holders.all {
+		if len(wk.taken) == 0 || c.wakes[wk.device] != wk {
+			return wk.name + " is among the holders and holds nothing"
 		}
 	}
-	for _, wk := range w.core.wakes {
+	for _, wk := range c.wakes {
 		counted[wk.state] += int64(wk.events())
 		dirty += int64(len(wk.dirtyTaken) + wk.dirtyCopy.events)
-		if len(wk.taken) > 0 && wk.older == nil && w.core.holders.oldest != wk {
-			w.t.Fatalf("%s holds offsets and is not among the holders", wk.name)
+		if len(wk.taken) > 0 && wk.older == nil && c.holders.oldest != wk {
+			return wk.name + " holds offsets and is not among the holders"
 		}
 	}
-	for n := range w.core.notices {
+	for n := range c.notices {
 		if n.dead != nil {
 			counted[reporting]++
 		}
 	}
-	if counted != w.core.books.open || dirty != w.core.books.dirty {
-		w.t.Fatalf("I7: the books say open %v dirty %d, the wakes %v dirty %d", w.core.books.open, w.core.books.dirty, counted, dirty)
+	if counted != c.books.open || dirty != c.books.dirty {
+		return fmt.Sprintf("I7: the books say open %v dirty %d, the wakes %v dirty %d", c.books.open, c.books.dirty, counted, dirty)
 	}
+	return ""
 }
 
 // offers takes what the core offered since the last call.

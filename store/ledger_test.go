@@ -630,3 +630,40 @@ func TestWherePebbleCannotGoOnNothingCounts(t *testing.T) {
 		t.Errorf("a write during which a fault happened counts: %v", err)
 	}
 }
+
+// TestRebuildKnowsWhatAPartitionDoes: an index made of outcomes at hand answers as the one that is read from the disk.
+func TestRebuildKnowsWhatAPartitionDoes(t *testing.T) {
+	t.Parallel()
+	cfg := memConfig()
+	l := open(t, cfg)
+	outcomes := []Outcome{
+		{Device: 1, Event: 11, Kind: Accepted, At: epoch},
+		{Device: 1, Event: 12, Kind: Merged, At: epoch.Add(time.Second)},
+		{Device: 2, Event: 21, Kind: Accepted, At: epoch.Add(2 * time.Second)},
+		{Device: 2, Event: 22, Kind: Forgotten, At: epoch.Add(3 * time.Second)},
+	}
+	graves := []Tombstone{{Token: 7, Since: epoch.Add(-time.Hour)}}
+	write(t, l, Flush{Outcomes: outcomes, Tombstones: graves, Watermark: -1})
+	restored := partition(t, reopen(t, l), 0)
+	type answers struct {
+		seen   [3]bool
+		rested [2]bool
+		at     time.Time
+		dead   time.Time
+	}
+	ask := func(x *Index) (a answers) {
+		now := epoch.Add(10 * time.Second)
+		a.seen = [3]bool{x.Seen(1, 11, now), x.Seen(1, 12, now), x.Seen(1, 21, now)}
+		a.at, a.rested[0] = x.RestedAt(1, now)
+		_, a.rested[1] = x.RestedAt(2, now)
+		a.dead, _ = x.DeadSince(7)
+		return a
+	}
+	got, want := ask(Rebuild(cfg, epoch.Add(3*time.Second), outcomes, graves)), ask(restored.Index)
+	if got != want {
+		t.Errorf("rebuilt: %+v, restored: %+v", got, want)
+	}
+	if want.seen != [3]bool{true, true, false} || want.rested != [2]bool{true, false} || want.dead.IsZero() {
+		t.Errorf("restored: %+v", want)
+	}
+}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 	"weak"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Restored is what outlived the process of one partition.
@@ -77,6 +79,26 @@ func (l *Ledger) readJournal(p int32, x *Index) error {
 			x.replay(r.outcome(i))
 		}
 	})
+}
+
+// Rebuild makes the index of a partition from outcomes and tombstones, oldest first, as Partition does from the ledger's. It
+// is for who models a ledger, as the simulation of the dispatcher does. resumed is when the last process wrote; zero in a
+// new ledger.
+func Rebuild(cfg Config, resumed time.Time, outcomes []Outcome, tombstones []Tombstone) *Index {
+	cfg = cfg.filled()
+	evicted := prometheus.NewCounter(prometheus.CounterOpts{Name: "evicted"})
+	x := newIndex(cfg, newDedupe(cfg, resumed, evicted))
+	if resumed.IsZero() {
+		return x
+	}
+	x.today = dayOf(resumed)
+	for i := range outcomes {
+		x.replay(outcomes[i])
+	}
+	for _, t := range tombstones {
+		x.bury(t.Token, t.Since, x.today)
+	}
+	return x
 }
 
 // replay takes an outcome from the journal.

@@ -1,0 +1,283 @@
+package dispatcher
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"pushd/providers"
+	"pushd/queue"
+	"pushd/queue/event"
+)
+
+// referee knows everything that happens, which no part of pushd does, and says when a promise is broken. Its clock is the
+// simulation's step.
+type referee struct {
+	*simulation
+	events [][]*simEvent // by partition, beside topic.logs
+	extras int
+	lost   int // wakes lost with a disk, as documented
+}
+
+// simEvent is a record of the topic, as its publisher meant it.
+type simEvent struct {
+	*device
+	kind      itemKind
+	offset    int64
+	at        time.Time // the event's own time
+	expires   time.Time
+	token     string
+	anonymous bool      // has no id: its copy counts as another event
+	original  *simEvent // of which this is a copy, with the same id
+	copied    bool      // it has copies
+
+	read    int    // the step at which pushd first read it; 0: not yet
+	excused string // why no push is owed for it; empty: one is
+	lost    bool   // with a disk, where that is documented
+}
+
+func (e *simEvent) String() string {
+	s := fmt.Sprintf("%s of %s at %d/%d", itemNames[e.kind], e.name, e.partition, e.offset)
+	if !e.expires.IsZero() {
+		s += fmt.Sprintf(" (expires at %v)", e.expires.Sub(epoch))
+	}
+	if e.original != nil {
+		s += fmt.Sprintf(" (a copy of %d)", e.original.offset)
+	}
+	return s
+}
+
+// record is what the referee knows of a device.
+type record struct {
+	acceptedBegun int // the step at which the latest of its accepted pushes was begun
+	refusedBegun  int // the same of a push that was rejected, or whose token was dead
+	calledDead    map[string]bool
+	licences      int // extra pushes that the failure table allows
+}
+
+// satisfied says whether a push that was begun after the event was read was accepted.
+func (e *simEvent) satisfied() bool { return e.read > 0 && e.acceptedBegun > e.read }
+
+// settled says whether nothing is owed for the event any more.
+func (e *simEvent) settled() bool {
+	switch {
+	case e.kind != wakeUp || e.satisfied() || e.excused != "":
+		return true
+	case e.cfg.Merge.Until == UntilCheckin && e.acceptedBegun > 0 && !e.expires.IsZero() && !e.expires.After(e.time()):
+		return true // it was covered by a stored push for as long as it was to be pushed
+	case e.original != nil:
+		return e.original.settled() // else it counts for itself
+	}
+	return false
+}
+
+// family is the event and all that have its id: of them pushd may take the first that it reads for all.
+func (e *simEvent) family() []*simEvent {
+	if e.original == nil && !e.copied {
+		return []*simEvent{e}
+	}
+	root := cmp.Or(e.original, e)
+	var all []*simEvent
+	for _, same := range e.device.events {
+		if cmp.Or(same.original, same) == root {
+			all = append(all, same)
+		}
+	}
+	return all
+}
+
+// kept says whether a ledger has the event's wake, safe from a loss of power; but for one machine's, which may be nil.
+func (r *referee) kept(e *simEvent, but *machine) bool {
+	for _, m := range r.machines {
+		part := m.disk.synced[int32(e.partition)]
+		if m == but || part == nil || len(part.waiting) == 0 {
+			continue
+		}
+		identity := m.disk.identify().Device(r.tenants[e.tenant], e.name)
+		if data, ok := part.waiting[identity]; ok {
+			if p, err := decodeParked(data); err == nil && !p.Newest.Before(e.at) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// committed checks a commit: all that it declares done is done (I1, I2).
+func (r *referee) committed(partition int, from, to *queue.Progress) {
+	if to.Watermark < from.Watermark {
+		r.fail("I1: partition %d is committed back from %d to %d", partition, from.Watermark, to.Watermark)
+	}
+	if end := r.topic.end(partition); to.Watermark > end {
+		r.fail("I1: partition %d is committed up to %d, and ends at %d", partition, to.Watermark, end)
+	}
+	for _, e := range r.behind(partition, from.Watermark) {
+		if to.Done(e.offset) && !from.Done(e.offset) && !slices.ContainsFunc(e.family(), func(same *simEvent) bool {
+			return same.settled() || !to.Done(same.offset) || r.kept(same, nil)
+		}) {
+			r.fail("I2: %v is committed as done, and it is neither pushed, nor reported, nor in a ledger", e)
+		}
+	}
+}
+
+// behind is the events of a partition from an offset on.
+func (r *referee) behind(partition int, offset int64) []*simEvent {
+	all := r.events[partition]
+	return all[len(all)-len(r.topic.behind(partition, offset)):]
+}
+
+// begun checks a push that is begun.
+func (r *referee) begun(f *flight, w *wake) {
+	for other := range f.process.flights {
+		o := other.push.Ref.(*wake)
+		if other != f && o.device == w.device && o.shard == w.shard && !o.removed {
+			r.fail("I5: %v begins a push to %v, and one is under way", f.process, f.device)
+		}
+	}
+	r.note("%v begins a push to %v (token %s)", f.process, f.device, f.push.Token)
+}
+
+// accepted notes what a provider took.
+func (r *referee) accepted(f *flight) {
+	f.device.acceptedBegun = max(f.device.acceptedBegun, f.begun)
+	r.note("the provider accepts the push to %v of %v", f.device, f.process)
+}
+
+// answerLost notes that a process will never hear that a push was accepted.
+func (r *referee) answerLost(f *flight) {
+	f.device.licences++
+	r.reached(acceptedUnheard)
+}
+
+// answered notes what a process heard.
+func (r *referee) answered(f *flight, result *providers.Result) {
+	switch result.Outcome {
+	case providers.TokenDead:
+		if f.device.calledDead == nil {
+			f.device.calledDead = make(map[string]bool)
+		}
+		f.device.calledDead[f.push.Token] = true
+		f.device.refusedBegun = max(f.device.refusedBegun, f.begun)
+	case providers.Rejected:
+		f.device.refusedBegun = max(f.device.refusedBegun, f.begun)
+	}
+}
+
+// stepped checks a shard after a step, and notes which events it has read in it. before is where its window ended.
+func (r *referee) stepped(p *process, h *shardHand, before int64) {
+	c := h.core
+	if fault := audit(c); fault != "" {
+		r.fail("%v partition %d: %s", p, c.partition, fault)
+	}
+	if c.window == nil || c.window.Next() <= before {
+		r.look(p, h)
+		return
+	}
+	for _, e := range r.behind(int(c.partition), max(before, c.window.Watermark())) {
+		if e.offset >= c.window.Next() {
+			break
+		}
+		if e.read == 0 {
+			e.read = r.step
+		}
+		r.note("%v reads %v", p, e)
+	}
+	r.look(p, h)
+}
+
+// published takes messages that their topic has: from then on the publisher knows.
+func (r *referee) published(p *process, messages []queue.Message) {
+	for _, m := range messages {
+		if m.Topic == "pushd.dead" {
+			r.deadLetter(m)
+			continue
+		}
+		f, err := event.DecodeFeedback(m.Value)
+		if err != nil {
+			r.fail("feedback that cannot be read: %v", err)
+			continue
+		}
+		r.feedback(p, &f)
+	}
+}
+
+func (r *referee) deadLetter(m queue.Message) {
+	letter, ok := event.ParseDeadLetter(m.Headers)
+	if !ok {
+		r.fail("a dead letter without its headers")
+		return
+	}
+	for _, e := range r.behind(int(letter.Partition), letter.Offset)[:1] {
+		e.excused = "dead letter"
+		r.note("%v is a dead letter: %s", e, letter.Reason)
+	}
+}
+
+func (r *referee) feedback(p *process, f *event.Feedback) {
+	d := r.devices[f.Device]
+	r.note("%v reports %v: %v %s", p, d, f.Outcome, f.Reason)
+	hash := p.disk.identify().TokenHash
+	var newest *simEvent // of the events with that token
+	for _, e := range d.events {
+		if e.read > 0 && hash(e.token) == f.TokenHash && (newest == nil || e.at.After(newest.at)) {
+			newest = e
+		}
+	}
+	for _, e := range d.events {
+		if e.read == 0 {
+			continue
+		}
+		switch f.Outcome {
+		case event.TokenDead:
+			if newest != nil && !e.at.After(newest.at) {
+				e.excuse("token dead")
+			}
+		case event.Expired:
+			if !e.expires.IsZero() || f.Reason[:min(8, len(f.Reason))] == "given up" {
+				e.excuse("expired")
+			}
+		case event.Rejected, event.Stale:
+			if e.read < d.refusedBegun {
+				e.excuse("rejected")
+			}
+		}
+	}
+	if f.Outcome == event.TokenDead && newest != nil && !d.calledDead[newest.token] {
+		r.fail("%v reports the token of %v dead, and its provider never said so", p, d)
+	}
+}
+
+func (e *simEvent) excuse(why string) {
+	if e.excused == "" {
+		e.excused = why
+	}
+}
+
+// diskLost marks the wakes that only a lost disk had. Kafka gives none of them again; in local mode that is documented.
+func (r *referee) diskLost(m *machine) {
+	for partition, events := range r.events {
+		for _, e := range events {
+			if r.topic.committed[partition].Done(e.offset) && !e.settled() && !slices.ContainsFunc(e.family(), func(same *simEvent) bool { return r.kept(same, m) }) {
+				e.lost = true
+				r.reached(wakeLostWithDisk)
+				r.note("%v is lost with the disk", e)
+			}
+		}
+	}
+}
+
+// final checks W, when all has come to rest.
+func (r *referee) final() {
+	for _, events := range r.events {
+		for _, e := range events {
+			switch {
+			case e.settled() || e.original != nil && e.original.lost:
+			case e.lost:
+				r.lost++
+			default:
+				r.fail("W: %v, read at step %d, has no accepted push begun after that, and nothing excuses it", e, e.read)
+			}
+		}
+	}
+}

@@ -1,0 +1,428 @@
+package dispatcher
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"pushd/providers"
+	"pushd/queue"
+	"pushd/queue/event"
+)
+
+// simulation is one history: machines with their processes, Kafka, providers, and the referee who watches. Nothing in it
+// moves but by the agenda, in one goroutine.
+type simulation struct {
+	agenda
+	plan      *plan
+	cfg       Config
+	storm     float64 // plan.storm, until all faults end
+	step      int     // counts what happens; of two things the one with the lower step was first
+	machines  []*machine
+	topic     *topic
+	group     *group
+	providers map[string]*cloud
+	devices   map[string]*device
+	inOrder   []*device
+	tenants   []string
+	gone      []bool // tenants whose files are taken away
+	versions  []int  // of tenants' credentials
+
+	topicDownUntil time.Duration
+	referee        *referee
+	sometimes      [rares]bool
+	fault          string
+	trace          []string // what happened, if somebody wants to know
+	tracing        bool
+}
+
+func newSimulation(p *plan) *simulation {
+	s := &simulation{plan: p, cfg: p.cfg, storm: p.storm, devices: make(map[string]*device), providers: make(map[string]*cloud)}
+	dice := func(what, which int) *rand.Rand { return rand.New(rand.NewPCG(p.seed, uint64(what)<<32|uint64(which))) }
+	s.topic = &topic{logs: make([][]queue.Record, p.partitions), committed: make([]queue.Progress, p.partitions)}
+	s.referee = &referee{simulation: s, events: make([][]*simEvent, p.partitions)}
+	s.group = &group{simulation: s, rng: dice(1, 0), stable: true}
+	for i := range p.tenants {
+		s.tenants = append(s.tenants, fmt.Sprint("t", i))
+	}
+	s.gone, s.versions = make([]bool, p.tenants), make([]int, p.tenants)
+	for _, name := range providerNames {
+		s.providers[name] = &cloud{
+			simulation: s, name: name, tenants: make([]tenantTrouble, p.tenants), deadTokens: make(map[string]time.Time),
+		}
+	}
+	for i := range p.devices {
+		d := &device{
+			simulation: s, index: i, name: fmt.Sprint("d", i), tenant: i % p.tenants, provider: providerNames[i/p.tenants%2], partition: i % p.partitions,
+			rng: dice(2, i),
+		}
+		d.newToken(epoch.Add(-time.Minute))
+		s.devices[d.name] = d
+		s.inOrder = append(s.inOrder, d)
+	}
+	for i := range p.machines {
+		m := &machine{simulation: s, index: i, rng: dice(3, i)}
+		m.disk = newDisk(m.rng.Uint64())
+		s.machines = append(s.machines, m)
+		s.later(m.within(time.Second), m.start)
+	}
+	for _, item := range p.items {
+		s.later(item.at, func() {
+			s.step++
+			s.happen(item)
+		})
+	}
+	return s
+}
+
+// note remembers what happened.
+func (s *simulation) note(format string, args ...any) {
+	if s.tracing {
+		s.trace = append(s.trace, fmt.Sprintf("%12s %6d  %s", s.at.Round(time.Millisecond), s.step, fmt.Sprintf(format, args...)))
+	}
+}
+
+// fail says that a promise is broken. The first counts.
+func (s *simulation) fail(format string, args ...any) {
+	if s.fault == "" {
+		s.fault = fmt.Sprintf(format, args...)
+		s.note("VIOLATION %s", s.fault)
+	}
+}
+
+// mostSteps is far more than a history takes that comes to rest.
+const mostSteps = 500_000
+
+// restBy is how long a simulation may take to come to rest when all faults have ended. Waits that the providers asked for
+// go on, and a backoff can be more than an hour.
+const restBy = 12 * time.Hour
+
+// run lets all of it happen, ends the faults, and lets it come to rest. What panics breaks a promise too.
+func (s *simulation) run() {
+	defer func() {
+		if fault := recover(); fault != nil {
+			s.fail("panic: %v", fault)
+		}
+	}()
+	for s.fault == "" && s.step <= mostSteps && s.next(s.plan.horizon) {
+	}
+	s.heal()
+	for s.fault == "" && !s.atRest() {
+		if s.at > restBy || s.step > mostSteps {
+			s.fail("it does not come to rest: %s", s.restless())
+			return
+		}
+		s.operate()
+		for until := s.at + 20*time.Second; s.fault == "" && s.step <= mostSteps && s.next(until); {
+		}
+	}
+	if s.fault == "" {
+		s.referee.final()
+	}
+}
+
+// heal ends all faults that last.
+func (s *simulation) heal() {
+	s.step++
+	s.note("all faults end")
+	s.topicDownUntil = 0
+	s.storm = 0
+	for _, m := range s.machines {
+		m.brokenUntil = 0
+		if p := m.process; p != nil {
+			p.cutUntil = min(p.cutUntil, s.at)
+		}
+	}
+	for _, v := range s.providers {
+		v.downUntil, v.loseUntil = 0, 0
+		clear(v.tenants)
+	}
+	for t := range s.gone {
+		s.gone[t] = false
+		s.renew(t)
+	}
+}
+
+// operate is what an operator does who looks from time to time: guards are released, partitions that stopped go on.
+func (s *simulation) operate() {
+	s.step++
+	all := func(*lane) bool { return true }
+	for _, m := range s.machines {
+		p := m.process
+		if p == nil || !p.alive {
+			continue
+		}
+		p.do(func() {
+			for _, l := range p.engine.allLanes() {
+				l.guard.trust(p.now())
+			}
+			p.engine.eachCore(func(c *core, now time.Time) {
+				c.absolve(now, false, all)
+				if c.run.proceed() {
+					c.read(now)
+				}
+			})
+		})
+	}
+}
+
+// atRest says whether nothing is left to do: all is read, committed and settled, and no ledger holds a wake.
+func (s *simulation) atRest() bool { return s.restless() == "" }
+
+func (s *simulation) restless() string {
+	for p := range s.topic.logs {
+		if end := s.topic.end(p); s.topic.committed[p].Watermark < end {
+			return fmt.Sprintf("partition %d is committed up to %d of %d", p, s.topic.committed[p].Watermark, end)
+		}
+	}
+	for _, m := range s.machines {
+		if m.process == nil || !m.process.alive {
+			return fmt.Sprintf("machine %d has no process", m.index)
+		}
+		for _, h := range m.process.shards {
+			if h != nil && len(h.core.wakes) > 0 {
+				for _, w := range h.core.wakes {
+					return fmt.Sprintf("%v has a wake of %s in partition %d: %v", m.process, w.name, h.core.partition, w.state)
+				}
+			}
+		}
+		for p, part := range m.disk.synced {
+			if len(part.waiting) > 0 {
+				return fmt.Sprintf("the ledger of machine %d holds %d wakes of partition %d", m.index, len(part.waiting), p)
+			}
+		}
+	}
+	return ""
+}
+
+// happen lets an item of the plan happen.
+func (s *simulation) happen(i item) {
+	s.note("%s", i)
+	if i.kind.fault() {
+		s.strike(i)
+		return
+	}
+	d := s.inOrder[i.a%len(s.inOrder)]
+	switch i.kind {
+	case wakeUp:
+		s.publish(d, i.b)
+	case salvo:
+		for j := range i.b {
+			s.publish(s.inOrder[(d.index+j)%len(s.inOrder)], 2)
+		}
+	case checkIn:
+		s.append(d, event.Event{Type: event.Checkin}, checkIn)
+		if s.cfg.Merge.Until == UntilCheckin {
+			s.excuse(d, "checked in", func(e *simEvent) bool { return e.at.Before(s.time()) })
+		}
+	case forgetIt:
+		at := s.time().Add(-time.Duration(i.b) * 10 * time.Second) // one that is replayed is of a while ago
+		s.append(d, event.Event{Type: event.Forget, Time: at}, forgetIt)
+		s.excuse(d, "forgotten", func(e *simEvent) bool { return !e.at.After(at) })
+	case newToken:
+		if i.b == 1 {
+			s.providers[d.provider].deadTokens[d.token] = s.time()
+		}
+		d.newToken(s.time())
+	case repeated:
+		s.repeat(d, i.b)
+	case garbage:
+		s.garbage(d, i.b)
+	case gap:
+		s.append(d, event.Event{Type: event.Checkin, Time: epoch.Add(-time.Hour)}, gap) // of long ago: it means nothing
+		log := s.topic.logs[d.partition]
+		log[len(log)-1].Offset += int64(i.b)
+		s.referee.events[d.partition][len(log)-1].offset += int64(i.b)
+	}
+}
+
+// time is what the publisher's clock says.
+func (s *simulation) time() time.Time { return epoch.Add(s.at) }
+
+// excuse excuses the events of a device for which the publisher has no need of a push any more.
+func (s *simulation) excuse(d *device, why string, which func(*simEvent) bool) {
+	for _, e := range d.events {
+		if which(e) {
+			e.excuse(why)
+		}
+	}
+}
+
+// publish publishes that a device is to check in; the bits of variant say how.
+func (s *simulation) publish(d *device, variant int) {
+	e := event.Event{Type: event.Wake, Priority: event.Priority(variant % 3), TokenRegisteredAt: d.since}
+	if variant&0x70 == 0 {
+		e.TokenRegisteredAt = time.Time{}
+	}
+	if variant&0x700 == 0 {
+		e.Expires = s.time().Add(time.Duration(variant>>12) * 200 * time.Millisecond)
+	}
+	if variant&0x800 == 0x800 && variant&0x3000 == 0 {
+		e.ID = "-"
+	}
+	s.append(d, e, wakeUp)
+}
+
+// append appends an event of a device to its partition. The id "-" is none.
+func (s *simulation) append(d *device, e event.Event, kind itemKind) *simEvent {
+	offset := s.topic.end(d.partition)
+	e.Tenant, e.Device = s.tenants[d.tenant], d.name
+	if e.Type == event.Wake {
+		e.Provider, e.Token = d.provider, d.token
+		if e.Provider == providers.APNs {
+			e.PushMagic = "magic"
+		}
+	}
+	if e.Time.IsZero() {
+		e.Time = s.time()
+	}
+	if e.ID == "" {
+		e.ID = fmt.Sprint("e", offset)
+	} else if e.ID == "-" {
+		e.ID = ""
+	}
+	key, value := event.Encode(&e)
+	s.record(d, queue.Record{Offset: offset, Key: key, Value: value})
+	known := &simEvent{device: d, kind: kind, offset: offset, at: e.Time, expires: e.Expires, token: e.Token, anonymous: e.ID == ""}
+	s.referee.events[d.partition] = append(s.referee.events[d.partition], known)
+	if kind == wakeUp {
+		d.events = append(d.events, known)
+	}
+	return known
+}
+
+// record puts a record into the log.
+func (s *simulation) record(d *device, r queue.Record) {
+	r.Partition, r.Time = int32(d.partition), s.time()
+	s.topic.logs[d.partition] = append(s.topic.logs[d.partition], r)
+	for _, m := range s.machines {
+		if m.process != nil && m.process.alive {
+			m.process.fetch()
+		}
+	}
+}
+
+// repeat publishes an earlier event of a device once more.
+func (s *simulation) repeat(d *device, which int) {
+	if len(d.events) == 0 {
+		return
+	}
+	e := d.events[which%len(d.events)]
+	again := *e
+	again.offset, again.read, again.excused, again.lost = s.topic.end(d.partition), 0, "", false
+	if again.original == nil && !e.anonymous {
+		again.original, e.copied = e, true
+	}
+	for _, r := range s.topic.behind(d.partition, e.offset)[:1] {
+		r.Offset = again.offset
+		s.record(d, r)
+	}
+	s.referee.events[d.partition] = append(s.referee.events[d.partition], &again)
+	d.events = append(d.events, &again)
+}
+
+// garbage publishes a record that is no event, or of a tenant that nobody has.
+func (s *simulation) garbage(d *device, variant int) {
+	value := []byte("{")
+	if variant == 0 {
+		_, value = event.Encode(&event.Event{
+			Type: event.Wake, Tenant: "nobody", Device: d.name, Provider: providers.FCM, Token: "t", Time: s.time(), ID: "x",
+		})
+	}
+	known := &simEvent{device: d, kind: wakeUp, offset: s.topic.end(d.partition), at: s.time()}
+	s.record(d, queue.Record{Offset: known.offset, Key: event.Key("nobody", d.name), Value: value})
+	s.referee.events[d.partition] = append(s.referee.events[d.partition], known)
+}
+
+// strike lets a fault happen.
+func (s *simulation) strike(i item) {
+	m := s.machines[i.a%len(s.machines)]
+	p := m.process
+	lives := p != nil && p.alive
+	until := s.at + i.lasting
+	name := providerNames[i.a%len(providerNames)]
+	t := i.a % len(s.tenants)
+	switch i.kind {
+	case reshuffled:
+		s.group.prepare()
+		return
+	case topicDown:
+		s.topicDownUntil = until
+		return
+	case providerDown:
+		s.providers[name].downUntil, s.providers[name].silent = until, i.b%2 == 0
+		return
+	case answersLost:
+		s.providers[name].loseUntil, s.providers[name].loseOneIn = until, i.b
+		return
+	case refusedAll, slowedDown, calledDead:
+		for _, name := range providerNames {
+			trouble := &s.providers[name].tenants[t]
+			switch i.kind {
+			case refusedAll:
+				trouble.refusedUntil = until
+			case slowedDown:
+				trouble.slowUntil = until
+			default:
+				trouble.deadUntil = until
+			}
+		}
+		return
+	case renewed:
+		s.renew(t)
+		return
+	case tenantGone:
+		s.gone[t] = true
+		s.renew(t)
+		s.later(i.lasting, func() {
+			s.gone[t] = false
+			s.renew(t)
+		})
+		return
+	case clockJumped:
+		m.off, m.jumped = m.off+i.lasting, true
+		return
+	}
+	if !lives {
+		return
+	}
+	switch i.kind {
+	case killed:
+		p.kill(m.within(5 * time.Second))
+	case powerLost, diskLost:
+		p.end(true)
+		if i.kind == diskLost {
+			s.referee.diskLost(m)
+			m.disk = newDisk(m.rng.Uint64())
+		}
+		s.later(m.within(20*time.Second), m.start)
+	case restarted:
+		p.stop(m.within(5 * time.Second))
+	case cutOff:
+		p.cutUntil, p.mute = until, i.b%2 == 0
+		s.later(sessionTimeout, func() { s.group.expire(p) })
+		p.after(i.lasting+m.within(heartbeat), p.hear)
+	case frozen:
+		p.frozenUntil = until
+		s.later(sessionTimeout, func() { s.group.expire(p) })
+		p.after(i.lasting+m.within(heartbeat), p.hear)
+	case diskBroken:
+		m.brokenUntil = until
+	}
+}
+
+// renew replaces a tenant's credentials, on all machines.
+func (s *simulation) renew(t int) {
+	s.versions[t]++
+	for _, m := range s.machines {
+		p := m.process
+		if p == nil || !p.alive {
+			continue
+		}
+		p.do(func() {
+			s.reachedIf(outletRetiredInFlight, slices.ContainsFunc(p.underWay(), func(f *flight) bool { return f.tenant == t }))
+			p.engine.Renew([]Road{{s.tenants[t], providers.APNs}, {s.tenants[t], providers.FCM}})
+		})
+	}
+}

@@ -101,6 +101,11 @@ demo-seeds: build ## the demo with EVENTS events for each seed from 1 to SEEDS; 
 		echo; \
 	done
 
+.PHONY: simulate
+simulate: ## the engine in SEEDS simulated histories (20000), and its mutants; with SEED=n the history of that seed
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && $(GO) build -o "$$dir/simulate" ./dispatcher/simulation && \
+		"$$dir/simulate" $(if $(SEED),-seed $(SEED),-seeds $(if $(filter command,$(origin SEEDS)),$(SEEDS),20000))
+
 .PHONY: load
 load: ## the daemon as a process under the load of SCENARIO ("go run ./loadtest --list" shows them)
 	$(GO) run ./loadtest --scenario $(SCENARIO)

@@ -35,8 +35,8 @@ type itemKind uint8
 
 const (
 	wakeUp       itemKind = iota // device a is to check in; b makes the variants of its event
-	checkIn                      // device a checked in
-	forgetIt                     // device a is gone
+	checkIn                      // device a checked in; b: a while ago
+	forgetIt                     // device a is gone; b: since a while
 	garbage                      // a record for device a that is no event, or of a tenant that nobody has
 	repeated                     // an earlier record of device a is published again
 	gap                          // compaction leaves out offsets in the partition of device a, b of them
@@ -88,6 +88,7 @@ func newPlan(seed uint64) *plan {
 		horizon: time.Duration(10+rng.IntN(50)) * time.Second,
 	}
 	p.storm = one(rng, 0.0, 0.05, 0.3)
+	gappy := rng.IntN(8) == 0
 	span := func(most time.Duration) time.Duration { return time.Duration(rng.Int64N(int64(most))) }
 	add := func(kind itemKind, a, b int, lasting time.Duration) {
 		p.items = append(p.items, item{span(p.horizon), kind, a, b, lasting})
@@ -96,15 +97,15 @@ func newPlan(seed uint64) *plan {
 		device := rng.IntN(p.devices)
 		switch n := rng.IntN(40); {
 		case n < 3 && p.cfg.Merge.Until == UntilCheckin:
-			add(checkIn, device, 0, 0)
+			add(checkIn, device, rng.IntN(2), 0)
 		case n == 3:
 			add(forgetIt, device, rng.IntN(2), 0)
 		case n == 4:
 			add(garbage, device, rng.IntN(3), 0)
 		case n < 7:
 			add(repeated, device, rng.IntN(1000), 0)
-		case n == 7 && rng.IntN(4) == 0:
-			add(gap, device, one(rng, 1, 100, 16000), 0)
+		case n == 7 && rng.IntN(4) == 0, n > 20 && gappy:
+			add(gap, device, one(rng, 1, 100, 5000, 16000), 0)
 		case n == 8:
 			add(salvo, device, 2+rng.IntN(20), 0)
 		case n == 9:

@@ -135,6 +135,13 @@ func (r *referee) begun(f *flight, w *wake) {
 			r.fail("I5: %v begins a push to %v, and one is under way", f.process, f.device)
 		}
 	}
+	for _, m := range r.machines {
+		if m != f.process.machine && m.process != nil && m.process.alive {
+			for other := range m.process.flights {
+				r.reachedIf(bothSend, other.device == f.device)
+			}
+		}
+	}
 	r.note("%v begins a push to %v (token %s)", f.process, f.device, f.push.Token)
 }
 

@@ -177,20 +177,42 @@ func (s *simulation) restless() string {
 		}
 	}
 	for _, m := range s.machines {
-		if m.process == nil || !m.process.alive {
+		p := m.process
+		if p == nil || !p.alive {
 			return fmt.Sprintf("machine %d has no process", m.index)
 		}
-		for _, h := range m.process.shards {
-			if h != nil && len(h.core.wakes) > 0 {
-				for _, w := range h.core.wakes {
-					return fmt.Sprintf("%v has a wake of %s in partition %d: %v", m.process, w.name, h.core.partition, w.state)
-				}
+		if len(p.flights) > 0 {
+			return fmt.Sprintf("%v has %d pushes under way", p, len(p.flights))
+		}
+		if left := p.leftOver(); left != "" {
+			return fmt.Sprintf("%v %s", p, left)
+		}
+		for partition, part := range m.disk.synced {
+			if len(part.waiting) > 0 {
+				return fmt.Sprintf("the ledger of machine %d holds %d wakes of partition %d", m.index, len(part.waiting), partition)
 			}
 		}
-		for p, part := range m.disk.synced {
-			if len(part.waiting) > 0 {
-				return fmt.Sprintf("the ledger of machine %d holds %d wakes of partition %d", m.index, len(part.waiting), p)
-			}
+	}
+	return ""
+}
+
+// leftOver is what an engine at rest should not have: wakes, places in queues, pushes under way, used budgets.
+func (p *process) leftOver() string {
+	for _, h := range p.shards {
+		if h == nil {
+			continue
+		}
+		for _, w := range h.core.wakes {
+			return fmt.Sprintf("has a wake of %s in partition %d: %v", w.name, h.core.partition, w.state)
+		}
+		budget, owing := h.core.Budget.Load(), h.core.Owing.Load()
+		if most := int64(p.cfg.Merge.MaxWaiting); budget != most || owing != most {
+			return fmt.Sprintf("has no wakes, and of %d places in the ledger %d and %d are free", most, budget, owing)
+		}
+	}
+	for _, g := range p.gates {
+		if n, places := g.inFlight.Load(), g.waiting.Load(); n != 0 || places != 0 {
+			return fmt.Sprintf("has nothing under way to %s, and counts %d pushes and %d places", g.provider, n, places)
 		}
 	}
 	return ""
@@ -212,9 +234,10 @@ func (s *simulation) happen(i item) {
 			s.publish(s.inOrder[(d.index+j)%len(s.inOrder)], 2)
 		}
 	case checkIn:
-		s.append(d, event.Event{Type: event.Checkin}, checkIn)
+		at := s.time().Add(-time.Duration(i.b) * 5 * time.Second) // news that is late
+		s.append(d, event.Event{Type: event.Checkin, Time: at}, checkIn)
 		if s.cfg.Merge.Until == UntilCheckin {
-			s.excuse(d, "checked in", func(e *simEvent) bool { return e.at.Before(s.time()) })
+			s.excuse(d, "checked in", func(e *simEvent) bool { return e.at.Before(at) })
 		}
 	case forgetIt:
 		at := s.time().Add(-time.Duration(i.b) * 10 * time.Second) // one that is replayed is of a while ago

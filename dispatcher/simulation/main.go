@@ -1,0 +1,190 @@
+// Command simulation plays the engine's simulation (dispatcher/simulation_test.go) with many seeds, and then with each of
+// the mutants: faults of a known kind that are put into a copy of the real source. A seed that breaks a promise, a mutant that
+// breaks none, or a rare state that was never reached: each of them fails the run.
+//
+//	go run ./dispatcher/simulation -seeds 20000
+//	go run ./dispatcher/simulation -seed 7        the history of one seed
+package main
+
+import (
+	"bufio"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// mutantSeeds is how many seeds a mutant may survive, at most. Most do not survive ten.
+const mutantSeeds = 20_000
+
+func main() {
+	seeds := flag.Int("seeds", 20_000, "play the seeds below this one")
+	seed := flag.Int("seed", -1, "show the history of this seed instead")
+	only := flag.String("mutant", "", "play this mutant alone")
+	flag.Parse()
+	if err := run(*seeds, *seed, *only); err != nil {
+		if err != errBroken {
+			fmt.Fprintln(os.Stderr, err)
+		}
+		os.Exit(1)
+	}
+}
+
+// errBroken has been explained by what was printed.
+var errBroken = errors.New("the simulation failed; see above")
+
+func run(seeds, seed int, only string) error {
+	dir, err := os.MkdirTemp("", "pushd-simulation")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
+	if err != nil {
+		return fmt.Errorf("find the module's folder: %w", err)
+	}
+	b := builder{root: strings.TrimSpace(string(root)), dir: dir}
+	if seed >= 0 {
+		return b.show(seed)
+	}
+	mutants, err := b.mutants(only)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	binaries, err := b.buildAll(mutants)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("compiled the engine and %d mutants in %.0f s\n", len(mutants), time.Since(began).Seconds())
+	began = time.Now()
+	original := play(binaries[0], seeds, false)
+	killed := hunt(mutants, binaries[1:], seeds)
+	fmt.Printf("played in %.0f s\n", time.Since(began).Seconds())
+	fmt.Printf("seeds %d violations %d mutants killed %d of %d sometimes reached %d of %d\n",
+		original.played, original.violations, killed, len(mutants), original.reached, original.rare)
+	if original.err != nil || original.violations > 0 || original.played < seeds || killed < len(mutants) || original.reached < original.rare {
+		return errBroken
+	}
+	return nil
+}
+
+// hunt plays the mutants, as many at a time as there are cores to play them, and returns how many were found.
+func hunt(mutants []mutant, binaries []string, seeds int) int {
+	var killed atomic.Int64
+	var mu sync.Mutex // guards the output
+	var wait sync.WaitGroup
+	slots := make(chan struct{}, 2)
+	for i, m := range mutants {
+		wait.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			o := play(binaries[i], min(max(seeds, 200), mutantSeeds), true)
+			mu.Lock()
+			defer mu.Unlock()
+			if o.violations == 0 {
+				fmt.Printf("SURVIVED %-28s %s\n", m.name, m.breaks)
+				return
+			}
+			killed.Add(1)
+			fmt.Printf("killed   %-28s %.120s\n", m.name, o.first)
+		})
+	}
+	wait.Wait()
+	return int(killed.Load())
+}
+
+// outcome is what a test binary says of its seeds.
+type outcome struct {
+	played, violations, reached, rare int
+	first                             string // the first violation, of a mutant
+	err                               error
+}
+
+// play plays seeds with a test binary. Of a mutant only the first violation is wanted.
+func play(binary string, seeds int, isMutant bool) (o outcome) {
+	cmd := exec.Command(binary, "-test.run", "^TestSimulate$", "-test.timeout", "30m", "-simulate.seeds", fmt.Sprint(seeds))
+	cmd.Env = append(os.Environ(), "GOGC=400")
+	if isMutant {
+		cmd.Args = append(cmd.Args, "-simulate.mutant")
+		cmd.Env = append(cmd.Env, "GOMAXPROCS=1")
+	}
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return outcome{err: err}
+	}
+	if err := cmd.Start(); err != nil {
+		return outcome{err: err}
+	}
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		line, ours := strings.CutPrefix(lines.Text(), "simulate: ")
+		n, _ := fmt.Sscanf(line, "seeds %d violations %d reached %d of %d", &o.played, &o.violations, &o.reached, &o.rare)
+		switch {
+		case ours && n == 4:
+		case ours && isMutant && o.first == "":
+			o.first = line
+		case !isMutant && line != "PASS" && line != "FAIL":
+			fmt.Println(line)
+		}
+	}
+	o.err = cmd.Wait()
+	return o
+}
+
+// builder compiles the simulation.
+type builder struct {
+	root string // of the module
+	dir  string // for what it makes
+}
+
+// buildAll compiles the engine as it is, and each mutant, two at a time.
+func (b *builder) buildAll(mutants []mutant) ([]string, error) {
+	binaries := make([]string, len(mutants)+1)
+	faults := make([]error, len(binaries))
+	if binaries[0], faults[0] = b.build("pushd", ""); faults[0] != nil { // what all need is compiled once
+		return nil, faults[0]
+	}
+	var wait sync.WaitGroup
+	slots := make(chan struct{}, 2)
+	for i := range mutants {
+		wait.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			overlay, err := mutants[i].overlay(b)
+			if err == nil {
+				binaries[i+1], err = b.build(mutants[i].name, overlay)
+			}
+			faults[i+1] = err
+		})
+	}
+	wait.Wait()
+	return binaries, errors.Join(faults...)
+}
+
+func (b *builder) build(name, overlay string) (string, error) {
+	binary := filepath.Join(b.dir, name+".test")
+	cmd := exec.Command("go", "test", "-c", "-vet=off", "-ldflags=-s -w", "-overlay", overlay, "-o", binary, "./dispatcher")
+	cmd.Dir = b.root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("compile %s: %w\n%s", name, err, out)
+	}
+	return binary, nil
+}
+
+// show shows the history of one seed.
+func (b *builder) show(seed int) error {
+	binary, err := b.build("pushd", "")
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(binary, "-test.run", "^TestSimulate$", "-simulate.show", "-simulate.seed", fmt.Sprint(seed))
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	return cmd.Run()
+}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -109,20 +108,5 @@ func TestAReportFailsByOneCheck(t *testing.T) {
 	r.table(&text)
 	if !strings.HasPrefix(strings.TrimSpace(text.String()), "FAILED") {
 		t.Errorf("%s", text.String())
-	}
-}
-
-func TestDaemonsThatAreKilledLoseNothing(t *testing.T) {
-	t.Parallel()
-	got := call("--short", "--embedded", "--seed=7", "--rate=400", "--json", "kill")
-	var reports []Report
-	if err := json.Unmarshal([]byte(got.stdout), &reports); err != nil {
-		t.Fatalf("%v\n%s", err, got.stderr)
-	}
-	if len(reports) != 1 || got.code != exitPassed {
-		t.Fatalf("exit code %d\n%s\n%s", got.code, got.stdout, got.stderr)
-	}
-	if r := reports[0]; r.Lost != 0 || r.Events == 0 || r.Seed != 7 || len(r.Tables[0].Rows) != 3 {
-		t.Errorf("%+v", r)
 	}
 }

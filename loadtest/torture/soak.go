@@ -192,7 +192,7 @@ func (p *play) judgeSoak(u *usage, done map[string]int) {
 		}
 		growth, hours := later.growth(), (later.at[len(later.at)-1] - later.at[0]).Hours()
 		r.figure(later.mean(), "%s of the resident, as a mean after a third of the time; since then it grew by %s, which would be %s in an hour", t.what, number(growth), number(growth/hours))
-		if t != &u.ledger && !p.Short {
+		if t != &u.ledger && t != &u.heap && !p.Short { // the one keeps a day, the other is a saw, and within the memory
 			r.check(fmt.Sprintf("growth of the resident's %s, in percent", t.what), 100*growth/max(1, later.mean()), 100*flat)
 		}
 	}

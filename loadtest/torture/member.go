@@ -63,7 +63,7 @@ func (p *play) startReady(ctx context.Context, name string) (*member, error) {
 func (m *member) flags() []string {
 	p := m.play
 	retry := []string{"--retry.durability=local"}
-	if topic := p.parked(); topic != "" {
+	if topic := p.parked(); topic != "" && !p.losesDisks {
 		retry = []string{"--retry.topic=" + topic}
 	}
 	return slices.Concat(p.ways(), retry, []string{

@@ -42,7 +42,11 @@ var ordeals = []ordeal{
 		once: true, interval: time.Second, rate: 0.5, lasts: brokerLasts, do: broker,
 	},
 	{
-		name: "disk-loss", about: "one of two machines dies with its disk, on which wakes are parked; retry.durability is local",
+		name: "disk-loss", about: "one of two machines dies with its disk, on which wakes are parked; retry.durability is replicated", apache: true,
+		once: true, interval: time.Second, rate: 0.5, worsen: failAtFirst, lasts: diskLossLasts, do: diskLoss,
+	},
+	{
+		name: "disk-loss-local", about: "the same, and retry.durability is local: the loss that is documented",
 		once: true, interval: time.Second, rate: 0.5, worsen: failAtFirst, losesDisks: true, lasts: diskLossLasts, do: diskLoss,
 	},
 	{

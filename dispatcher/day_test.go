@@ -162,6 +162,7 @@ func (d *day) start(from [dayPartitions]int64) {
 	if err := d.engine.Start(d.t.Context()); err != nil {
 		d.t.Fatal(err)
 	}
+	d.engine.Share(1, 1)
 	for p := range d.owners {
 		if d.owners[p], err = d.engine.Assign(d.t.Context(), queue.Assignment{Partition: int32(p), From: queue.At(from[p])}); err != nil {
 			d.t.Fatal(err)
@@ -263,6 +264,7 @@ func TestADay(t *testing.T) {
 			t: t, random: rand.New(rand.NewPCG(seed, 0)), chance: rand.New(rand.NewPCG(seed, 1)), cfg: DefaultConfig(), audit: outside.New(), disk: vfs.NewCrashableMem(),
 			receipts: map[string][]time.Time{},
 		}
+		d.cfg.Retry.Durability = Local // there is no topic of parked wakes
 		d.sender = map[string]*daySender{"acme": {d, "acme"}, "zebra": {d, "zebra"}}
 		happens := map[int]func(){ // by the minute
 			3 * 60:    func() { d.stop(); d.start(d.done()) },

@@ -16,8 +16,7 @@ import (
 type referee struct {
 	*simulation
 	events [][]*simEvent // by partition, beside topic.logs
-	extras int
-	lost   int // wakes lost with a disk, as documented
+	lost   int           // wakes lost with a disk, as documented
 }
 
 // simEvent is a record of the topic, as its publisher meant it.

@@ -114,6 +114,7 @@ func private(key, path string) error {
 func (c *Config) share() {
 	c.Store.DedupeWindow, c.Store.DedupeMaxEntries = c.Engine.Dedupe.Window, c.Engine.Dedupe.MaxEntries
 	c.Store.MergeInterval = c.Engine.Merge.Interval
+	c.Store.SetAside = c.Engine.Retry.Durability == dispatcher.Replicated // then the topic of parked wakes has what waited
 }
 
 // under puts the section's key before the keys in the errors of a part: a part does not know where it stands.

@@ -12,7 +12,20 @@ import (
 // topic is a modelled topic of events: a log for each partition, and how far the group has committed.
 type topic struct {
 	logs      [][]queue.Record
-	committed []queue.Progress
+	committed []commit
+	ids       []queue.TopicID // of each partition: a topic that is made anew has another
+}
+
+// commit is what the group has committed of a partition.
+type commit struct {
+	offset   int64
+	metadata string
+}
+
+// resumed is the progress of a partition as its commit says.
+func (t *topic) resumed(p int) (queue.Progress, error) {
+	at := t.committed[p]
+	return queue.Resume(at.offset, at.metadata, t.ids[p], 0)
 }
 
 // behind is the records of a partition from an offset on.
@@ -27,6 +40,28 @@ func (t *topic) end(p int) int64 {
 		return t.logs[p][n-1].Offset + 1
 	}
 	return 0
+}
+
+// spoil makes the metadata of a commit something else than what was written.
+func (t *topic) spoil(p, how int) {
+	c := &t.committed[p]
+	switch how {
+	case 0: // another program's
+		c.metadata = "AgADAQ=="
+	case 1: // of the topic that had this name before
+		done, err := t.resumed(p)
+		if err == nil {
+			c.metadata = done.Metadata(queue.TopicID{2}, 0)
+		}
+	case 2: // lost
+		c.metadata = ""
+	default: // a character is another
+		if n := len(c.metadata); n > 0 {
+			text := []byte(c.metadata)
+			text[n/2] = "AB"[text[n/2]&1]
+			c.metadata = string(text)
+		}
+	}
 }
 
 // What the modelled group and its members wait for.
@@ -141,7 +176,8 @@ func (g *group) commit(p *process, generation, partition int, done *queue.Progre
 		return false
 	}
 	g.note("%v commits partition %d up to %d, and %d beyond", p, partition, done.Watermark, done.Beyond())
-	g.referee.committed(partition, &g.topic.committed[partition], done)
-	g.topic.committed[partition] = *done
+	before, _ := g.topic.resumed(partition)
+	g.referee.committed(partition, &before, done)
+	g.topic.committed[partition] = commit{done.Watermark, done.Metadata(g.topic.ids[partition], 0)}
 	return true
 }

@@ -34,37 +34,38 @@ type item struct {
 type itemKind uint8
 
 const (
-	wakeUp       itemKind = iota // device a is to check in; b makes the variants of its event
-	checkIn                      // device a checked in; b: a while ago
-	forgetIt                     // device a is gone; b: since a while
-	garbage                      // a record for device a that is no event, or of a tenant that nobody has
-	repeated                     // an earlier record of device a is published again
-	gap                          // compaction leaves out offsets in the partition of device a, b of them
-	salvo                        // b devices from a on are to check in
-	newToken                     // device a gets another token; the one before is dead
-	killed                       // machine a's process ends, as by kill -9
-	powerLost                    // machine a's power fails: what its disk had not synced is gone
-	diskLost                     // machine a's disk is gone
-	restarted                    // machine a's process is stopped and started again, as for a new version
-	cutOff                       // machine a does not reach the group's coordinator; b: commits neither
-	frozen                       // machine a's process stands still
-	clockJumped                  // machine a's wall clock jumps by lasting
-	diskBroken                   // machine a's ledger cannot be written
-	reshuffled                   // the group shares the partitions out anew
-	topicDown                    // feedback and dead letters cannot be published
-	providerDown                 // provider a is down; b: it answers 503, or nothing
-	refusedAll                   // provider's credentials of tenant a are refused
-	slowedDown                   // tenant a is told to wait as a whole
-	calledDead                   // all tokens of tenant a are said to be dead
-	answersLost                  // provider a's answers get lost on their way; b: of one in b pushes
-	renewed                      // tenant a's credentials are replaced
-	tenantGone                   // tenant a's files are taken away
-	itemKinds                    // their number
+	wakeUp         itemKind = iota // device a is to check in; b makes the variants of its event
+	checkIn                        // device a checked in; b: a while ago
+	forgetIt                       // device a is gone; b: since a while
+	garbage                        // a record for device a that is no event, or of a tenant that nobody has
+	repeated                       // an earlier record of device a is published again
+	gap                            // compaction leaves out offsets in the partition of device a, b of them
+	salvo                          // b devices from a on are to check in
+	newToken                       // device a gets another token; the one before is dead
+	killed                         // machine a's process ends, as by kill -9
+	powerLost                      // machine a's power fails: what its disk had not synced is gone
+	diskLost                       // machine a's disk is gone
+	restarted                      // machine a's process is stopped and started again, as for a new version
+	cutOff                         // machine a does not reach the group's coordinator; b: commits neither
+	frozen                         // machine a's process stands still
+	clockJumped                    // machine a's wall clock jumps by lasting
+	diskBroken                     // machine a's ledger cannot be written
+	reshuffled                     // the group shares the partitions out anew
+	metadataSpoilt                 // what partition a's commit has beside its offset is not what was written; then as above
+	topicDown                      // feedback and dead letters cannot be published
+	providerDown                   // provider a is down; b: it answers 503, or nothing
+	refusedAll                     // provider's credentials of tenant a are refused
+	slowedDown                     // tenant a is told to wait as a whole
+	calledDead                     // all tokens of tenant a are said to be dead
+	answersLost                    // provider a's answers get lost on their way; b: of one in b pushes
+	renewed                        // tenant a's credentials are replaced
+	tenantGone                     // tenant a's files are taken away
+	itemKinds                      // their number
 )
 
 var itemNames = [itemKinds]string{
 	"wake", "check-in", "forget", "garbage", "repeat", "gap", "burst", "new token", "kill", "power loss", "disk loss", "restart",
-	"cut off", "freeze", "clock jump", "disk broken", "rebalance", "topic down", "provider down", "refused", "slowed down",
+	"cut off", "freeze", "clock jump", "disk broken", "rebalance", "metadata spoilt", "topic down", "provider down", "refused", "slowed down",
 	"called dead", "answers lost", "renew", "tenant gone",
 }
 

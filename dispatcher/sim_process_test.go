@@ -218,7 +218,7 @@ func (p *process) stepShard(h *shardHand) {
 		if at := p.at + max(dueGrain, due.Sub(now)); h.dueAt <= p.at || at < h.dueAt {
 			h.dueAt = at
 			p.after(at-p.at, func() {
-				if !h.stepping && h.dueAt == p.at {
+				if !h.stepping && h.dueAt <= p.at { // a process that was frozen is late
 					p.stepShard(h)
 				}
 			})
@@ -242,7 +242,7 @@ func (p *process) stepGate(h *gateHand) {
 	if at := p.at + max(0, next.Sub(now)); h.dueAt <= p.at || at < h.dueAt {
 		h.dueAt = at
 		p.after(at-p.at, func() {
-			if !h.stepping && h.dueAt == p.at {
+			if !h.stepping && h.dueAt <= p.at { // a process that was frozen is late
 				p.stepGate(h)
 			}
 		})
@@ -314,7 +314,7 @@ func (p *process) write(f *flushing) {
 	p.note("%v writes its ledger", p)
 	slow := 2 * time.Millisecond
 	if p.plan.slowDisk {
-		slow = 700 * time.Millisecond
+		slow = one(p.rng, 100*time.Millisecond, 700*time.Millisecond, 700*time.Millisecond, 10*time.Second)
 	}
 	p.after(p.within(slow), func() {
 		b.written = true
@@ -439,7 +439,10 @@ func (p *process) takeOver(generation int, partitions []int) {
 	}
 	p.generation = generation
 	for _, partition := range partitions {
-		h, from := p.shard(partition), p.topic.committed[partition]
+		h := p.shard(partition)
+		from, err := p.topic.resumed(partition)
+		p.reachedIf(metadataRefused, err != nil)
+		p.reachedIf(metadataRestored, err == nil && from.Beyond() > 0)
 		o := &owner{shard: h.shard, released: make(chan struct{}), end: func() {}}
 		o.progress.Store(&from)
 		c := &claim{partition: partition, owner: o, next: from.Watermark, told: &from}

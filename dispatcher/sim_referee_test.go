@@ -52,7 +52,6 @@ type record struct {
 	acceptedBegun int // the step at which the latest of its accepted pushes was begun
 	refusedBegun  int // the same of a push that was rejected, or whose token was dead
 	calledDead    map[string]bool
-	licences      int // extra pushes that the failure table allows
 }
 
 // satisfied says whether a push that was begun after the event was read was accepted.
@@ -152,7 +151,6 @@ func (r *referee) accepted(f *flight) {
 
 // answerLost notes that a process will never hear that a push was accepted.
 func (r *referee) answerLost(f *flight) {
-	f.device.licences++
 	r.reached(acceptedUnheard)
 }
 
@@ -184,10 +182,10 @@ func (r *referee) stepped(p *process, h *shardHand, before int64) {
 		if e.offset >= c.window.Next() {
 			break
 		}
+		r.note("%v reads %v", p, e)
 		if e.read == 0 {
 			e.read = r.step
 		}
-		r.note("%v reads %v", p, e)
 	}
 	r.look(p, h)
 }
@@ -263,8 +261,9 @@ func (e *simEvent) excuse(why string) {
 // diskLost marks the wakes that only a lost disk had. Kafka gives none of them again; in local mode that is documented.
 func (r *referee) diskLost(m *machine) {
 	for partition, events := range r.events {
+		done, _ := r.topic.resumed(partition)
 		for _, e := range events {
-			if r.topic.committed[partition].Done(e.offset) && !e.settled() && !slices.ContainsFunc(e.family(), func(same *simEvent) bool { return r.kept(same, m) }) {
+			if done.Done(e.offset) && !e.settled() && !slices.ContainsFunc(e.family(), func(same *simEvent) bool { return r.kept(same, m) }) {
 				e.lost = true
 				r.reached(wakeLostWithDisk)
 				r.note("%v is lost with the disk", e)

@@ -11,6 +11,8 @@ type rare uint8
 
 const (
 	zombieLeft rare = iota
+	metadataRestored
+	metadataRefused
 	commitRefused
 	abandoned
 	strayAnswered
@@ -45,6 +47,8 @@ const (
 )
 
 var rareNames = [rares]string{
+	metadataRestored:       "what is done beyond a committed offset is restored",
+	metadataRefused:        "the metadata of a commit is refused",
 	zombieLeft:             "a member is left behind by the group, and lives",
 	commitRefused:          "a commit of an earlier generation is refused",
 	abandoned:              "a release takes too long, and what is under way is given up",

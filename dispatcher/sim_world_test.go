@@ -40,7 +40,10 @@ type simulation struct {
 func newSimulation(p *plan) *simulation {
 	s := &simulation{plan: p, cfg: p.cfg, storm: p.storm, devices: make(map[string]*device), providers: make(map[string]*cloud)}
 	dice := func(what, which int) *rand.Rand { return rand.New(rand.NewPCG(p.seed, uint64(what)<<32|uint64(which))) }
-	s.topic = &topic{logs: make([][]queue.Record, p.partitions), committed: make([]queue.Progress, p.partitions)}
+	s.topic = &topic{logs: make([][]queue.Record, p.partitions), committed: make([]commit, p.partitions), ids: make([]queue.TopicID, p.partitions)}
+	for i := range s.topic.ids {
+		s.topic.ids[i] = queue.TopicID{1, byte(i)}
+	}
 	s.referee = &referee{simulation: s, events: make([][]*simEvent, p.partitions)}
 	s.group = &group{simulation: s, rng: dice(1, 0), stable: true}
 	for i := range p.tenants {
@@ -138,9 +141,11 @@ func (s *simulation) heal() {
 		v.downUntil, v.loseUntil = 0, 0
 		clear(v.tenants)
 	}
-	for t := range s.gone {
-		s.gone[t] = false
-		s.renew(t)
+	for t, gone := range s.gone {
+		if gone { // the others go on by themselves
+			s.gone[t] = false
+			s.renew(t)
+		}
 	}
 }
 
@@ -172,8 +177,8 @@ func (s *simulation) atRest() bool { return s.restless() == "" }
 
 func (s *simulation) restless() string {
 	for p := range s.topic.logs {
-		if end := s.topic.end(p); s.topic.committed[p].Watermark < end {
-			return fmt.Sprintf("partition %d is committed up to %d of %d", p, s.topic.committed[p].Watermark, end)
+		if end := s.topic.end(p); s.topic.committed[p].offset < end {
+			return fmt.Sprintf("partition %d is committed up to %d of %d", p, s.topic.committed[p].offset, end)
 		}
 	}
 	for _, m := range s.machines {
@@ -368,6 +373,10 @@ func (s *simulation) strike(i item) {
 	t := i.a % len(s.tenants)
 	switch i.kind {
 	case reshuffled:
+		s.group.prepare()
+		return
+	case metadataSpoilt:
+		s.topic.spoil(i.a%len(s.topic.logs), i.b)
 		s.group.prepare()
 		return
 	case topicDown:

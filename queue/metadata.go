@@ -35,6 +35,20 @@ const _ = uint(maxMetadata - (metadataSize*4+2)/3)
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
+// Metadata is what a commit of this progress has beside its offset, in a log that has this topic id and leader epoch.
+func (p *Progress) Metadata(topic TopicID, epoch int32) string {
+	return encodeMetadata(p, lineage{topic, epoch})
+}
+
+// Resume is the progress at a committed offset of that log, by the metadata beside it. Where it says nothing that can be
+// relied on, the error says why, and nothing beyond the offset is known to be done.
+func Resume(offset int64, metadata string, topic TopicID, epoch int32) (Progress, error) {
+	if metadata == "" {
+		return At(offset), nil
+	}
+	return decodeMetadata(metadata, offset, lineage{topic, epoch})
+}
+
 // encodeMetadata is the metadata of a committed progress.
 func encodeMetadata(p *Progress, of lineage) string {
 	if p.Beyond() == 0 || of.topic == (TopicID{}) {

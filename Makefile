@@ -29,7 +29,7 @@ test: ## run the tests
 
 .PHONY: race
 race: ## run the tests with the race detector (needs a C compiler)
-	$(GO) test -race ./...
+	$(GO) test -race -short -timeout 30m ./...
 
 .PHONY: fmt
 fmt: ## name the files that are not formatted; none is right

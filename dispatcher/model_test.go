@@ -24,7 +24,7 @@ func TestEveryHistoryKeepsThePromise(t *testing.T) {
 	t.Parallel()
 	seeds := 100
 	if testing.Short() {
-		seeds = 50
+		seeds = 10 // the race detector takes ten times as long
 	}
 	var adopted, joined atomic.Int64
 	t.Run("all", func(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -15,9 +14,6 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
-
-// damages is how many there are in the short form.
-const damages = 500
 
 // ruin is a ledger that was left behind, and how many flushes it has.
 type ruin struct {
@@ -69,10 +65,7 @@ func damageConfig(fs vfs.FS) Config {
 // there, or it is refused with an error that names the directory and says what to do; with Config.SetAside it is set aside.
 func TestADamagedLedgerIsWholeOrRefused(t *testing.T) {
 	t.Parallel()
-	seed, all := rand.Uint64N(1000), damages
-	if os.Getenv(wholeForms) != "" {
-		all *= 10
-	}
+	seed, all := rand.Uint64N(1000), form(60, 500, 5000)
 	left := ruins(t)
 	tally := map[string]int{}
 	var mu sync.Mutex // guards tally

@@ -116,3 +116,18 @@ func keys(t testing.TB, l *Ledger, prefix byte) [][]byte {
 	}
 	return found
 }
+
+// wholeForms is the environment variable with which tests do all of what they otherwise do a part of (make crash).
+const wholeForms = "PUSHD_TEST_WHOLE"
+
+// form is how much of something a test does: in the whole form, or a part of it; with -short less, as the race detector takes
+// ten times as long.
+func form(short, usual, whole int) int {
+	switch {
+	case os.Getenv(wholeForms) != "":
+		return whole
+	case testing.Short():
+		return short
+	}
+	return usual
+}

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"math"
 	"math/rand/v2"
-	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -23,12 +22,6 @@ const sweepOps = 2000
 
 const sweepFlushes = 280 // of each of the two processes
 
-// sweepPart is every how many-th operation fails in the short form; the whole form fails them all.
-const sweepPart = 10
-
-// wholeForms is the environment variable with which tests do all of what they otherwise do a part of (make crash).
-const wholeForms = "PUSHD_TEST_WHOLE"
-
 // TestEachFileOperationMayFail lets one file operation after the other fail in a ledger's run, with EIO or ENOSPC, once or
 // from then on. The ledger must go on or refuse, and have all it acknowledged when it is opened again on what is left.
 func TestEachFileOperationMayFail(t *testing.T) {
@@ -37,10 +30,7 @@ func TestEachFileOperationMayFail(t *testing.T) {
 	if ops < sweepOps {
 		t.Fatalf("a run has only %d file operations, not %d", ops, sweepOps)
 	}
-	seed, every := rand.Uint64N(1000), sweepPart
-	if os.Getenv(wholeForms) != "" {
-		every = 1
-	}
+	seed, every := rand.Uint64N(1000), form(50, 10, 1) // every how many-th operation fails
 	var failed, refused, overcome, late, lost atomic.Int64
 	next := make(chan int)
 	var runs sync.WaitGroup

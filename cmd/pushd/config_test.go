@@ -190,17 +190,21 @@ func TestAnEmptyFileOrSectionIsTheDefaults(t *testing.T) {
 	}
 }
 
-func TestTheLedgerKeepsAsLongAsTheEngineAsks(t *testing.T) {
+func TestTheLedgerIsAsTheEngineAsks(t *testing.T) {
 	t.Parallel()
 	cfg := parse(t, nil, "--dedupe.window=7m", "--dedupe.max_entries=5000", "--merge.interval=40s", "--store.dir=x", "--store.history=2h")
 	got := cfg.Store
 	want := store.DefaultConfig()
 	want.Dir, want.HistoryKeep, want.DedupeWindow, want.DedupeMaxEntries, want.MergeInterval = "x", 2*time.Hour, 7*time.Minute, 5000, 40*time.Second
+	want.SetAside = true // what waits is replicated
 	if got != want {
 		t.Errorf("ledger %+v, want %+v", got, want)
 	}
 	if err := got.Validate(); err != nil {
 		t.Error(err)
+	}
+	if local := parse(t, nil, "--retry.durability=local"); local.Store.SetAside {
+		t.Error("a damaged ledger is set aside that has the only copy of what waits")
 	}
 }
 

@@ -12,8 +12,8 @@ import (
 )
 
 // park makes a wake outlive the process: with the next flush the ledger has it, or it is on its way to the topic of parked
-// wakes, and when it is there its offsets are done (I2). Parking again what is parked stores its newest form. Where the budget is used up nothing happens: the wake stays in
-// memory, keeps its offsets, and the partition pauses when its window is full.
+// wakes, and when it is there its offsets are done (I2). Parking again what is parked stores its newest form. Where the budget
+// is used up nothing happens: the wake stays in memory, keeps its offsets, and the partition pauses when its window is full.
 func (c *core) park(w *wake, now time.Time) {
 	if !w.durable && !c.keep(w, c.Budget) {
 		return

@@ -112,7 +112,7 @@ func (r *referee) committed(partition int, from, to *queue.Progress) {
 	}
 	for _, e := range r.behind(partition, from.Watermark) {
 		if to.Done(e.offset) && !from.Done(e.offset) && !slices.ContainsFunc(e.family(), func(same *simEvent) bool {
-			return same.settled() || !to.Done(same.offset) || r.kept(same, nil)
+			return same.settled() || same.lost || !to.Done(same.offset) || r.kept(same, nil)
 		}) {
 			r.fail("I2: %v is committed as done, and it is neither pushed, nor reported, nor in a ledger", e)
 		}

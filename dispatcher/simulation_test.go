@@ -90,7 +90,7 @@ func TestSimulate(t *testing.T) {
 				for i, was := range s.sometimes {
 					sometimes[i] = sometimes[i] || was
 				}
-				if n%1000 == 0 && !*simMutant {
+				if n%max(1, *simSeeds/10) == 0 && !*simMutant {
 					fmt.Printf("simulate: played %d\n", n)
 				}
 				if s.fault != "" {

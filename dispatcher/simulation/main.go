@@ -3,7 +3,8 @@
 // breaks none, or a rare state that was never reached: each of them fails the run.
 //
 //	go run ./dispatcher/simulation -seeds 20000
-//	go run ./dispatcher/simulation -seed 7        the history of one seed
+//	go run ./dispatcher/simulation -seed 7                          the history of one seed
+//	go run ./dispatcher/simulation -seed 7 -mutant flight-drops     what a mutant makes of it
 package main
 
 import (
@@ -50,23 +51,29 @@ func run(seeds, seed int, only string) error {
 		return fmt.Errorf("find the module's folder: %w", err)
 	}
 	b := builder{root: strings.TrimSpace(string(root)), dir: dir}
-	if seed >= 0 {
-		return b.show(seed)
-	}
-	mutants, err := b.mutants(only)
+	mutants, err := readMutants(only)
 	if err != nil {
 		return err
+	}
+	if seed >= 0 {
+		return b.show(seed, mutants, only)
 	}
 	began := time.Now()
-	binaries, err := b.buildAll(mutants)
+	engine, err := b.build("pushd", "")
 	if err != nil {
 		return err
 	}
-	fmt.Printf("compiled the engine and %d mutants in %.0f s\n", len(mutants), time.Since(began).Seconds())
+	mutated, err := b.buildMutants(mutants)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("compiled the engine, and the engine with %d mutants, in %.0f s\n", len(mutants), time.Since(began).Seconds())
 	began = time.Now()
-	original := play(binaries[0], seeds, false)
-	killed := hunt(mutants, binaries[1:], seeds)
-	fmt.Printf("played in %.0f s\n", time.Since(began).Seconds())
+	original := play(engine, seeds, "")
+	fmt.Printf("played seeds 0 to %d in %.0f s\n", original.played-1, time.Since(began).Seconds())
+	began = time.Now()
+	killed := hunt(mutants, mutated, seeds)
+	fmt.Printf("played the mutants in %.0f s\n", time.Since(began).Seconds())
 	fmt.Printf("seeds %d violations %d mutants killed %d of %d sometimes reached %d of %d\n",
 		original.played, original.violations, killed, len(mutants), original.reached, original.rare)
 	if original.err != nil || original.violations > 0 || original.played < seeds || killed < len(mutants) || original.reached < original.rare {
@@ -76,16 +83,16 @@ func run(seeds, seed int, only string) error {
 }
 
 // hunt plays the mutants, as many at a time as there are cores to play them, and returns how many were found.
-func hunt(mutants []mutant, binaries []string, seeds int) int {
+func hunt(mutants []mutant, binary string, seeds int) int {
 	var killed atomic.Int64
 	var mu sync.Mutex // guards the output
 	var wait sync.WaitGroup
 	slots := make(chan struct{}, 2)
-	for i, m := range mutants {
+	for _, m := range mutants {
 		wait.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			o := play(binaries[i], min(max(seeds, 200), mutantSeeds), true)
+			o := play(binary, min(max(seeds, 200), mutantSeeds), m.name)
 			mu.Lock()
 			defer mu.Unlock()
 			if o.violations == 0 {
@@ -107,13 +114,14 @@ type outcome struct {
 	err                               error
 }
 
-// play plays seeds with a test binary. Of a mutant only the first violation is wanted.
-func play(binary string, seeds int, isMutant bool) (o outcome) {
+// play plays seeds with a test binary, as it is or as a mutant. Of a mutant only the first violation is wanted.
+func play(binary string, seeds int, mutant string) (o outcome) {
+	isMutant := mutant != ""
 	cmd := exec.Command(binary, "-test.run", "^TestSimulate$", "-test.timeout", "30m", "-simulate.seeds", fmt.Sprint(seeds))
 	cmd.Env = append(os.Environ(), "GOGC=400")
 	if isMutant {
 		cmd.Args = append(cmd.Args, "-simulate.mutant")
-		cmd.Env = append(cmd.Env, "GOMAXPROCS=1")
+		cmd.Env = append(cmd.Env, "GOMAXPROCS=1", mutantVariable+"="+mutant)
 	}
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
@@ -144,28 +152,13 @@ type builder struct {
 	dir  string // for what it makes
 }
 
-// buildAll compiles the engine as it is, and each mutant, two at a time.
-func (b *builder) buildAll(mutants []mutant) ([]string, error) {
-	binaries := make([]string, len(mutants)+1)
-	faults := make([]error, len(binaries))
-	if binaries[0], faults[0] = b.build("pushd", ""); faults[0] != nil { // what all need is compiled once
-		return nil, faults[0]
+// buildMutants compiles one binary that plays any of the mutants.
+func (b *builder) buildMutants(mutants []mutant) (string, error) {
+	overlay, err := b.overlay(mutants)
+	if err != nil {
+		return "", err
 	}
-	var wait sync.WaitGroup
-	slots := make(chan struct{}, 2)
-	for i := range mutants {
-		wait.Go(func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
-			overlay, err := mutants[i].overlay(b)
-			if err == nil {
-				binaries[i+1], err = b.build(mutants[i].name, overlay)
-			}
-			faults[i+1] = err
-		})
-	}
-	wait.Wait()
-	return binaries, errors.Join(faults...)
+	return b.build("mutants", overlay)
 }
 
 func (b *builder) build(name, overlay string) (string, error) {
@@ -178,13 +171,17 @@ func (b *builder) build(name, overlay string) (string, error) {
 	return binary, nil
 }
 
-// show shows the history of one seed.
-func (b *builder) show(seed int) error {
+// show shows the history of one seed: of the engine as it is, or of a mutant.
+func (b *builder) show(seed int, mutants []mutant, mutant string) error {
 	binary, err := b.build("pushd", "")
+	if mutant != "" {
+		binary, err = b.buildMutants(mutants)
+	}
 	if err != nil {
 		return err
 	}
 	cmd := exec.Command(binary, "-test.run", "^TestSimulate$", "-simulate.show", "-simulate.seed", fmt.Sprint(seed))
+	cmd.Env = append(os.Environ(), mutantVariable+"="+mutant)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	return cmd.Run()
 }

@@ -2,10 +2,8 @@ package main
 
 import (
 	"embed"
-	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -17,8 +15,8 @@ import (
 //	-func (w *Window) Watermark() int64 { return w.watermark }
 //	+func (w *Window) Watermark() int64 { return w.next }
 //
-// Lines that begin with a space stay. A piece must be found exactly once: a mutant whose place in the source has changed is
-// an error, or it would prove nothing one day and nobody would see.
+// Lines that begin with a space stay. A piece is of the body of a function, and must be found exactly once: a mutant whose place
+// in the source has changed is an error, or it would prove nothing one day and nobody would see.
 //
 //go:embed mutants/*.txt
 var files embed.FS
@@ -34,7 +32,7 @@ type mutant struct {
 type piece struct{ file, was, is string }
 
 // mutants reads all mutants, or one, in order of their names.
-func (b *builder) mutants(only string) ([]mutant, error) {
+func readMutants(only string) ([]mutant, error) {
 	entries, err := files.ReadDir("mutants")
 	if err != nil {
 		return nil, err
@@ -87,37 +85,28 @@ func parse(name, text string) (mutant, error) {
 	return m, nil
 }
 
-// overlay writes the mutant's files, and what `go build -overlay` has to know of them.
-func (m mutant) overlay(b *builder) (string, error) {
-	sources := make(map[string]string)
+// files are the files that the mutant changes.
+func (m mutant) files() []string {
+	var all []string
 	for _, p := range m.pieces {
-		path := filepath.Join(b.root, p.file)
-		if _, ok := sources[path]; !ok {
-			source, err := os.ReadFile(path)
-			if err != nil {
-				return "", fmt.Errorf("mutant %s: %w", m.name, err)
-			}
-			sources[path] = string(source)
+		if !slices.Contains(all, p.file) {
+			all = append(all, p.file)
 		}
-		if n := strings.Count(sources[path], p.was); n != 1 {
+	}
+	return all
+}
+
+// applied is what the mutant makes of a file's source.
+func (m mutant) applied(file, source string) (string, error) {
+	for _, p := range m.pieces {
+		if p.file != file {
+			continue
+		}
+		if n := strings.Count(source, p.was); n != 1 {
 			return "", fmt.Errorf("mutant %s: its piece of %s is found %d times, not once; bring mutants/%s.txt to what the source is now:\n%s",
 				m.name, p.file, n, m.name, p.was)
 		}
-		sources[path] = strings.Replace(sources[path], p.was, p.is, 1)
+		source = strings.Replace(source, p.was, p.is, 1)
 	}
-	var replace struct{ Replace map[string]string }
-	replace.Replace = make(map[string]string)
-	for path, source := range sources {
-		mutated := filepath.Join(b.dir, fmt.Sprintf("%s-%d.go", m.name, len(replace.Replace)))
-		replace.Replace[path] = mutated
-		if err := os.WriteFile(mutated, []byte(source), 0o600); err != nil {
-			return "", err
-		}
-	}
-	overlay, err := json.Marshal(replace)
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(b.dir, m.name+".json")
-	return path, os.WriteFile(path, overlay, 0o600)
+	return source, nil
 }

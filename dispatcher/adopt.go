@@ -3,6 +3,7 @@ package dispatcher
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"pushd/queue"
@@ -56,43 +57,52 @@ func (e *Engine) readParked(ctx context.Context, partition int32) ([]queue.Recor
 
 // giveParked hands records to the shard, some at a time, while the tenure lasts.
 func (e *Engine) giveParked(ctx context.Context, s *shard, o *owner, records []queue.Record) {
-	list := make([]Stored, 0, adoptAtOnce)
-	give := func(last bool) bool {
-		some := list
+	for list := range slices.Chunk(storedIn(records), adoptAtOnce) {
 		taken := make(chan struct{})
 		s.call(func(now time.Time) {
 			defer close(taken)
-			if s.owner != o || s.core.draining {
-				return
-			}
-			for _, fault := range s.core.adopt(some, e.orphan, now) {
-				e.deps.Logger.Error("a record of a parked wake cannot be read; that wake is lost unless its event is still to be read",
-					"topic", e.cfg.Retry.Topic, "partition", s.core.partition, "error", fault)
-			}
-			if last {
-				s.core.adoptedAll()
-			}
+			s.adopt(o, list, now)
 		})
-		list = list[:0]
 		select {
 		case <-taken:
-			return true
 		case <-ctx.Done():
-			return false
+			return
 		}
 	}
+	s.call(func(time.Time) { s.adoptedAll(o) })
+}
+
+// storedIn is what records of the topic of parked wakes hold.
+func storedIn(records []queue.Record) []Stored {
+	list := make([]Stored, len(records))
 	for i := range records {
 		r := &records[i]
 		at, err := queue.ParsePosition(string(r.Key))
 		if err != nil {
-			at = queue.Position{Partition: r.Partition, Offset: r.Offset} // it says where it is, and that it cannot be read
-			r.Value = nil
+			list[i] = Stored{At: queue.Position{Partition: r.Partition, Offset: r.Offset}} // it says where it is, and that it cannot be read
+			continue
 		}
-		if list = append(list, Stored{At: at, Data: r.Value}); len(list) == adoptAtOnce && !give(false) {
-			return
-		}
+		list[i] = Stored{At: at, Data: r.Value}
 	}
-	give(true)
+	return list
+}
+
+// adopt takes parked wakes for the tenure of o, if it is not over.
+func (s *shard) adopt(o *owner, list []Stored, now time.Time) {
+	if s.owner != o || s.core.draining {
+		return
+	}
+	for _, fault := range s.core.adopt(list, s.engine.orphan, now) {
+		s.engine.deps.Logger.Error("a record of a parked wake cannot be read; that wake is lost unless its event is still to be read",
+			"topic", s.engine.cfg.Retry.Topic, "partition", s.core.partition, "error", fault)
+	}
+}
+
+// adoptedAll: the tenure of o has been given all that the topic had.
+func (s *shard) adoptedAll(o *owner) {
+	if s.owner == o && !s.core.draining {
+		s.core.adoptedAll()
+	}
 }
 
 // moveOut brings wakes that the ledger has, from a time when retry.durability was local, to the topic of parked wakes. They

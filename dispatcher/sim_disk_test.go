@@ -23,47 +23,50 @@ type disk struct {
 // ledgerPart is what the ledger has of one partition.
 type ledgerPart struct {
 	outcomes   []store.Outcome
-	waiting    map[store.Device][]byte
+	waiting    map[store.Device]storedWake
 	tombstones []store.Tombstone
 }
 
 // batch is a write of the ledger that is under way.
 type batch struct {
 	flushes []store.Flush
-	written bool // the operating system has it
+	stand   [][][]*simEvent // for each flush, for which events each wake stands that it puts
+	written bool            // the operating system has it
 }
 
 func newDisk(seed uint64) *disk { return &disk{seed: seed, synced: make(map[int32]*ledgerPart)} }
 
-// sync makes the oldest batch outlive everything but the disk itself.
-func (d *disk) sync() {
-	d.apply(d.batches[0])
+// sync makes the oldest batch outlive everything but the disk itself. It returns the events of wakes that are not stored any
+// more, or are stored otherwise.
+func (d *disk) sync() (gone []*simEvent) {
+	gone = d.apply(d.batches[0])
 	d.batches = d.batches[1:]
+	return gone
 }
 
 // survive resolves what was under way when the process ended. The log is written in order: of the batches that might be
 // lost, all behind the first that is are lost too. It says whether one is.
-func (d *disk) survive(powerLost bool, rng *rand.Rand) (lost bool) {
+func (d *disk) survive(powerLost bool, rng *rand.Rand) (gone []*simEvent, lost bool) {
 	for _, b := range d.batches {
 		if lost = (powerLost || !b.written) && rng.IntN(2) == 0; lost {
 			break
 		}
-		d.apply(b)
+		gone = append(gone, d.apply(b)...)
 	}
 	d.batches = nil
-	return lost
+	return gone, lost
 }
 
 func (d *disk) part(p int32) *ledgerPart {
 	part := d.synced[p]
 	if part == nil {
-		part = &ledgerPart{waiting: make(map[store.Device][]byte)}
+		part = &ledgerPart{waiting: make(map[store.Device]storedWake)}
 		d.synced[p] = part
 	}
 	return part
 }
 
-func (d *disk) apply(b *batch) {
+func (d *disk) apply(b *batch) (gone []*simEvent) {
 	for i := range b.flushes {
 		f := &b.flushes[i]
 		part := d.part(f.Partition)
@@ -75,15 +78,18 @@ func (d *disk) apply(b *batch) {
 			part.outcomes = append(part.outcomes, o)
 		}
 		for _, device := range f.Delete {
+			gone = append(gone, part.waiting[device].stands...)
 			delete(part.waiting, device)
 		}
-		for _, w := range f.Put {
-			part.waiting[w.Device] = w.Data
+		for j, w := range f.Put {
+			gone = append(gone, part.waiting[w.Device].stands...)
+			part.waiting[w.Device] = storedWake{w.Data, b.stand[i][j]}
 		}
 		for _, t := range f.Tombstones {
 			part.tombstones = append(part.tombstones, store.Tombstone{Token: t.Token, Since: time.UnixMilli(t.Since.UnixMilli())})
 		}
 	}
+	return gone
 }
 
 // restored is what a new process reads of a partition.
@@ -96,7 +102,7 @@ func (d *disk) restored(p int32, cfg Config) *store.Restored {
 	part.outcomes = slices.DeleteFunc(part.outcomes, func(o store.Outcome) bool { return o.At.Before(from) })
 	r := &store.Restored{Index: store.Rebuild(settings, d.alive, part.outcomes, part.tombstones), Watermark: -1}
 	for _, device := range slices.Sorted(maps.Keys(part.waiting)) {
-		r.Waiting = append(r.Waiting, store.Waiting{Device: device, Data: part.waiting[device]})
+		r.Waiting = append(r.Waiting, store.Waiting{Device: device, Data: part.waiting[device].data})
 	}
 	return r
 }

@@ -88,8 +88,12 @@ func newPlan(seed uint64) *plan {
 		devices: 3 + rng.IntN(40), tenants: 1 + rng.IntN(4), slowDisk: rng.IntN(4) == 0,
 		horizon: time.Duration(10+rng.IntN(50)) * time.Second,
 	}
-	p.storm = one(rng, 0.0, 0.05, 0.3)
+	if rng.IntN(3) == 0 { // what happens to few devices meets more often
+		p.devices = 1 + rng.IntN(3)
+	}
+	p.storm = one(rng, 0.0, 0.05, 0.3, 0.6)
 	gappy := rng.IntN(8) == 0
+	brief := rng.IntN(6) == 0 // most events expire soon
 	span := func(most time.Duration) time.Duration { return time.Duration(rng.Int64N(int64(most))) }
 	add := func(kind itemKind, a, b int, lasting time.Duration) {
 		p.items = append(p.items, item{span(p.horizon), kind, a, b, lasting})
@@ -112,7 +116,11 @@ func newPlan(seed uint64) *plan {
 		case n == 9:
 			add(newToken, device, rng.IntN(2), 0)
 		default:
-			add(wakeUp, device, rng.IntN(1<<20), 0)
+			variant := rng.IntN(1 << 20)
+			if brief && rng.IntN(4) > 0 {
+				variant &^= 0x700
+			}
+			add(wakeUp, device, variant, 0)
 		}
 	}
 	for range rng.IntN(10) {
@@ -130,9 +138,10 @@ func one[T any](rng *rand.Rand, of ...T) T { return of[rng.IntN(len(of))] }
 // newSimConfig draws settings, mostly such that something happens: small counts, short times.
 func newSimConfig(rng *rand.Rand) Config {
 	cfg := localConfig()
+	cfg.Retry.Durability = one(rng, Local, Replicated)
 	cfg.Merge.Interval = one(rng, 0, 2*time.Second, 10*time.Second, 30*time.Second)
 	cfg.Merge.Until = one(rng, UntilInterval, UntilInterval, UntilInterval, UntilCheckin)
-	cfg.Merge.Rewake = []time.Duration{5 * time.Second, time.Minute}
+	cfg.Merge.Rewake = []time.Duration{one(rng, time.Second, 5*time.Second), time.Minute}
 	cfg.Merge.HoldProbe = one(rng, 2*time.Second, 30*time.Second)
 	cfg.Merge.GiveUp = one(rng, 24*time.Hour, 24*time.Hour, 2*time.Minute)
 	cfg.Merge.MaxWaiting = one(rng, 1_000_000, 1_000_000, 3)

@@ -60,6 +60,9 @@ type process struct {
 
 	senders map[senderKey]*sender
 	flights map[*flight]struct{}
+	outbox  []*posted // for the topic of parked wakes, in order
+
+	known map[*device][]*simEvent // what it has read, and what the stored wakes that it took stood for
 }
 
 // underWay is the pushes that the process waits for, in the order in which they were begun.
@@ -70,6 +73,7 @@ func (p *process) underWay() []*flight {
 // shardHand lets a shard do its steps.
 type shardHand struct {
 	*shard
+	from     *queue.Progress // what its tenure went on from
 	stepping bool
 	dueAt    time.Duration // when it is to look at what is due; 0: never
 }
@@ -96,11 +100,11 @@ func (m *machine) start() {
 	m.starts++
 	p := &process{
 		machine: m, number: m.starts, alive: true, flights: make(map[*flight]struct{}), senders: make(map[senderKey]*sender),
-		shards: make([]*shardHand, len(m.topic.logs)),
+		shards: make([]*shardHand, len(m.topic.logs)), known: make(map[*device][]*simEvent),
 	}
 	m.process, m.disk.wrote = p, false
 	p.engine = newEngine(m.cfg, Deps{
-		Publisher: p, Open: p.open, Topic: "pushd.checkin", Topics: Topics{Feedback: "pushd.feedback", Dead: "pushd.dead"},
+		Publisher: p, Open: p.open, Topic: "pushd.checkin", Topics: Topics{Feedback: "pushd.feedback", Dead: "pushd.dead", Parked: parkedTopicName},
 		Accepted: m.plan.accepted, Logger: quiet,
 	}, m.disk.identify())
 	for _, name := range providerNames {
@@ -147,7 +151,7 @@ func (p *process) shard(partition int) *shardHand {
 	h := &shardHand{shard: s}
 	p.shards[partition] = h
 	for _, w := range s.core.wakes {
-		p.referee.restored(w)
+		p.referee.restored(p, w)
 	}
 	p.stepSoon(h, 0)
 	return h
@@ -214,6 +218,7 @@ func (p *process) stepShard(h *shardHand) {
 	now := p.now()
 	h.step(&in, now)
 	p.referee.stepped(p, h, before)
+	p.explain()
 	if due := c.nextDue(); !due.IsZero() {
 		if at := p.at + max(dueGrain, due.Sub(now)); h.dueAt <= p.at || at < h.dueAt {
 			h.dueAt = at
@@ -309,6 +314,11 @@ func (p *process) write(f *flushing) {
 	b := &batch{}
 	for _, c := range parts {
 		b.flushes = append(b.flushes, c.flush)
+		var stand [][]*simEvent
+		for _, put := range c.flush.Put {
+			stand = append(stand, p.stands(put.Data))
+		}
+		b.stand = append(b.stand, stand)
 	}
 	p.disk.batches = append(p.disk.batches, b)
 	p.note("%v writes its ledger", p)
@@ -319,7 +329,7 @@ func (p *process) write(f *flushing) {
 	p.after(p.within(slow), func() {
 		b.written = true
 		p.after(p.within(slow), func() {
-			p.disk.sync()
+			p.referee.unstored(p.disk.sync())
 			p.after(p.within(time.Millisecond), func() {
 				p.flushing = nil
 				for _, c := range parts {
@@ -340,8 +350,38 @@ func (p *process) breakDown() {
 	p.after(p.within(3*time.Second), func() { p.kill(time.Second) })
 }
 
-// Publish is of Publisher: messages are in their topic after a while, and then the process hears of it.
+const parkedTopicName = "pushd.parked"
+
+// Publish is of Publisher: messages are in their topics after a while, and then the process hears of it.
 func (p *process) Publish(messages []queue.Message, done func()) {
+	var parked, told []queue.Message
+	for _, m := range messages {
+		if m.Topic == parkedTopicName {
+			parked = append(parked, m)
+		} else {
+			told = append(told, m)
+		}
+	}
+	left := 2
+	part := func() {
+		if left--; left == 0 {
+			done()
+		}
+	}
+	if len(parked) > 0 {
+		p.post(parked, part)
+	} else {
+		left--
+	}
+	if len(told) > 0 {
+		p.tell(told, part)
+	} else {
+		left--
+	}
+}
+
+// tell publishes feedback and dead letters.
+func (p *process) tell(messages []queue.Message, done func()) {
 	arrives := func() {}
 	arrives = func() {
 		switch {
@@ -447,8 +487,14 @@ func (p *process) takeOver(generation int, partitions []int) {
 		o.progress.Store(&from)
 		c := &claim{partition: partition, owner: o, next: from.Watermark, told: &from}
 		h.call(func(time.Time) {
-			h.assign(o, queue.Assignment{Partition: int32(partition), Generation: int32(generation), From: from})
+			h.assign(o, queue.Assignment{
+				Topic: p.topic.ids[partition], Partition: int32(partition), Generation: int32(generation), From: from,
+			})
+			h.from = &from
 			c.taking = p.leaving == nil // records come to an owner only when its tenure has begun
+			if p.replicated() {
+				p.adopt(h, o)
+			}
 		})
 		p.claims = append(p.claims, c)
 		p.note("%v takes over partition %d from %d", p, partition, from.Watermark)
@@ -528,9 +574,9 @@ func (p *process) kill(again time.Duration) {
 func (p *process) end(powerLost bool) {
 	p.note("%v ends", p)
 	p.alive = false
-	if p.disk.survive(powerLost, p.rng) {
-		p.reached(batchLost)
-	}
+	gone, lost := p.disk.survive(powerLost, p.rng)
+	p.reachedIf(batchLost, lost)
+	p.referee.unstored(gone)
 	p.later(sessionTimeout, func() { p.group.expire(p) })
 }
 

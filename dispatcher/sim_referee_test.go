@@ -33,6 +33,7 @@ type simEvent struct {
 
 	read    int    // the step at which pushd first read it; 0: not yet
 	excused string // why no push is owed for it; empty: one is
+	done    bool   // committed as done
 	lost    bool   // with a disk, where that is documented
 }
 
@@ -62,7 +63,7 @@ func (e *simEvent) settled() bool {
 	switch {
 	case e.kind != wakeUp || e.satisfied() || e.excused != "":
 		return true
-	case e.cfg.Merge.Until == UntilCheckin && e.acceptedBegun > 0 && !e.expires.IsZero() && !e.expires.After(e.time()):
+	case e.cfg.Merge.Until == UntilCheckin && e.acceptedBegun > 0 && !e.expires.IsZero() && !e.expires.After(e.time().Add(e.ahead)):
 		return true // it was covered by a stored push for as long as it was to be pushed
 	case e.original != nil:
 		return e.original.settled() // else it counts for itself
@@ -85,21 +86,60 @@ func (e *simEvent) family() []*simEvent {
 	return all
 }
 
-// kept says whether a ledger has the event's wake, safe from a loss of power; but for one machine's, which may be nil.
+// kept says whether a wake that stands for the event is stored, safe from a loss of power: in the topic of parked wakes, or in
+// a ledger; but for one machine's, which may be nil.
 func (r *referee) kept(e *simEvent, but *machine) bool {
+	for _, record := range r.parked.partitions[e.partition] {
+		if slices.Contains(record.stands, e) {
+			return true
+		}
+	}
 	for _, m := range r.machines {
 		part := m.disk.synced[int32(e.partition)]
 		if m == but || part == nil || len(part.waiting) == 0 {
 			continue
 		}
-		identity := m.disk.identify().Device(r.tenants[e.tenant], e.name)
-		if data, ok := part.waiting[identity]; ok {
-			if p, err := decodeParked(data); err == nil && !p.Newest.Before(e.at) {
-				return true
-			}
+		if slices.Contains(part.waiting[m.disk.identify().Device(r.tenants[e.tenant], e.name)].stands, e) {
+			return true
 		}
 	}
 	return false
+}
+
+// unstored checks events of wakes that are not stored any more, or otherwise: Kafka gives none again that is committed as done,
+// so by now it is settled, or stored elsewhere.
+func (r *referee) unstored(events []*simEvent) {
+	for _, e := range events {
+		if !e.done || slices.ContainsFunc(e.family(), func(same *simEvent) bool { return same.settled() || same.lost || r.kept(same, nil) }) {
+			continue
+		}
+		r.fail("I2: %v was committed as done, nothing has come of it, and no ledger and no record has it any more", e)
+	}
+}
+
+// stands is for which events a wake stands that the process stores: those of its device that it knows, but for those that
+// are newer.
+func (p *process) stands(data []byte) (events []*simEvent) {
+	w, err := decodeParked(data)
+	if err != nil {
+		p.referee.fail("%v stores a wake that cannot be read: %v", p, err)
+		return nil
+	}
+	for _, e := range p.known[p.devices[w.Device]] {
+		if !e.at.After(w.Newest) {
+			events = append(events, e)
+		}
+	}
+	return events
+}
+
+// knows notes that a process knows events.
+func (p *process) knows(events ...*simEvent) {
+	for _, e := range events {
+		if !slices.Contains(p.known[e.device], e) {
+			p.known[e.device] = append(p.known[e.device], e)
+		}
+	}
 }
 
 // committed checks a commit: all that it declares done is done (I1, I2).
@@ -111,7 +151,11 @@ func (r *referee) committed(partition int, from, to *queue.Progress) {
 		r.fail("I1: partition %d is committed up to %d, and ends at %d", partition, to.Watermark, end)
 	}
 	for _, e := range r.behind(partition, from.Watermark) {
-		if to.Done(e.offset) && !from.Done(e.offset) && !slices.ContainsFunc(e.family(), func(same *simEvent) bool {
+		if !to.Done(e.offset) || e.done {
+			continue
+		}
+		e.done = true
+		if !slices.ContainsFunc(e.family(), func(same *simEvent) bool {
 			return same.settled() || same.lost || !to.Done(same.offset) || r.kept(same, nil)
 		}) {
 			r.fail("I2: %v is committed as done, and it is neither pushed, nor reported, nor in a ledger", e)
@@ -186,6 +230,9 @@ func (r *referee) stepped(p *process, h *shardHand, before int64) {
 		if e.read == 0 {
 			e.read = r.step
 		}
+		if !h.from.Done(e.offset) {
+			p.knows(e)
+		}
 	}
 	r.look(p, h)
 }
@@ -258,8 +305,13 @@ func (e *simEvent) excuse(why string) {
 	}
 }
 
-// diskLost marks the wakes that only a lost disk had. Kafka gives none of them again; in local mode that is documented.
+// diskLost marks the wakes that only a lost disk had. Kafka gives none of them again; where retry.durability is local, that is
+// documented. Where it is replicated no disk has any.
 func (r *referee) diskLost(m *machine) {
+	if r.replicated() {
+		r.reachedIf(diskLostAndKept, r.parked.left() > 0)
+		return
+	}
 	for partition, events := range r.events {
 		done, _ := r.topic.resumed(partition)
 		for _, e := range events {

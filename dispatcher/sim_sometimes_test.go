@@ -1,6 +1,8 @@
 package dispatcher
 
 import (
+	"slices"
+
 	"pushd/queue"
 	"pushd/store"
 )
@@ -43,6 +45,12 @@ const (
 	staleAnswered
 	acceptedUnheard
 	bothSend
+	recordAdopted
+	recordJoined
+	recordOrphaned
+	parkedUnadopted
+	zombieWrites
+	diskLostAndKept
 	rares // their number
 )
 
@@ -80,6 +88,12 @@ var rareNames = [rares]string{
 	staleAnswered:          "a dead token is found to be stale",
 	acceptedUnheard:        "a push is accepted, and nobody hears of it",
 	bothSend:               "two machines send to a device at the same time",
+	recordAdopted:          "a record of a parked wake is adopted",
+	recordJoined:           "it joins a wake that events have made meanwhile",
+	recordOrphaned:         "it is adopted, and nothing is owed for it",
+	parkedUnadopted:        "a wake is parked before the topic is read",
+	zombieWrites:           "a member of an earlier generation writes to the topic of parked wakes",
+	diskLostAndKept:        "a disk is lost, and the topic has what is parked",
 }
 
 // look sees which rare states a shard is in, after a step.
@@ -96,6 +110,7 @@ func (r *referee) look(p *process, h *shardHand) {
 	s.reachedIf(partitionStopped, c.run.stopped)
 	for _, w := range c.wakes {
 		s.reachedIf(parkedWhileReleased, c.draining && w.durable)
+		s.reachedIf(parkedUnadopted, w.durable && s.replicated() && c.window != nil && !c.adopted)
 		s.reachedIf(wakeMoot, w.moot)
 		s.reachedIf(wakeDirty, w.dirty != nil && w.state == queued)
 		s.reachedIf(dirtyWhileReporting, w.dirty != nil && w.state == reporting)
@@ -110,12 +125,30 @@ func (r *referee) look(p *process, h *shardHand) {
 	}
 }
 
-// restored sees in which state a wake comes back.
-func (r *referee) restored(w *wake) {
+// restored sees in which state a wake comes back from a ledger.
+func (r *referee) restored(p *process, w *wake) {
 	r.reachedIf(restoredWhileResting, w.state == resting)
 	r.reachedIf(restoredWhileHeld, w.state == held)
 	r.reachedIf(restoredWhileOwing, w.state == owing)
 	r.reachedIf(restoredWhileSuspect, w.content.suspect)
+	p.knows(p.disk.synced[w.shard.core.partition].waiting[w.device].stands...)
+}
+
+// adopted sees which records of the topic of parked wakes a process takes.
+func (r *referee) adopted(p *process, h *shardHand, records []queue.Record, stand [][]*simEvent) {
+	for i := range records {
+		r.reached(recordAdopted)
+		w, err := openRecord(records[i].Value)
+		if err != nil {
+			r.fail("a record of a parked wake cannot be read: %v", err)
+			continue
+		}
+		_, joined := h.core.device(w.Tenant, w.Device)
+		r.reachedIf(recordJoined, joined != nil)
+		r.reachedIf(recordOrphaned, !slices.ContainsFunc(stand[i], func(e *simEvent) bool { return !e.settled() }))
+		r.note("%v adopts the wake of %s", p, w.Device)
+		p.knows(stand[i]...)
+	}
 }
 
 func (s *simulation) reached(what rare) { s.sometimes[what] = true }

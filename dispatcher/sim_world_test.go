@@ -21,6 +21,7 @@ type simulation struct {
 	step      int     // counts what happens; of two things the one with the lower step was first
 	machines  []*machine
 	topic     *topic
+	parked    *parkedLog
 	group     *group
 	providers map[string]*cloud
 	devices   map[string]*device
@@ -30,12 +31,16 @@ type simulation struct {
 	versions  []int  // of tenants' credentials
 
 	topicDownUntil time.Duration
+	ahead          time.Duration // how far the fastest clock of a machine ever was
 	referee        *referee
 	sometimes      [rares]bool
 	fault          string
 	trace          []string // what happened, if somebody wants to know
 	tracing        bool
 }
+
+// replicated says whether parked wakes are records of their topic, and not of ledgers.
+func (s *simulation) replicated() bool { return s.cfg.Retry.Durability == Replicated }
 
 func newSimulation(p *plan) *simulation {
 	s := &simulation{plan: p, cfg: p.cfg, storm: p.storm, devices: make(map[string]*device), providers: make(map[string]*cloud)}
@@ -44,6 +49,7 @@ func newSimulation(p *plan) *simulation {
 	for i := range s.topic.ids {
 		s.topic.ids[i] = queue.TopicID{1, byte(i)}
 	}
+	s.parked = newParkedLog(p.partitions)
 	s.referee = &referee{simulation: s, events: make([][]*simEvent, p.partitions)}
 	s.group = &group{simulation: s, rng: dice(1, 0), stable: true}
 	for i := range p.tenants {
@@ -149,9 +155,13 @@ func (s *simulation) heal() {
 	}
 }
 
-// operate is what an operator does who looks from time to time: guards are released, partitions that stopped go on.
+// operate is what an operator does who looks from time to time: guards are released, partitions that stopped go on. Where the
+// topic of parked wakes has records that nobody knows of, the partitions are shared out anew.
 func (s *simulation) operate() {
 	s.step++
+	if s.busy() == "" {
+		s.group.prepare()
+	}
 	all := func(*lane) bool { return true }
 	for _, m := range s.machines {
 		p := m.process
@@ -172,10 +182,19 @@ func (s *simulation) operate() {
 	}
 }
 
-// atRest says whether nothing is left to do: all is read, committed and settled, and no ledger holds a wake.
+// atRest says whether nothing is left to do: all is read, committed and settled, and no wake is stored anywhere.
 func (s *simulation) atRest() bool { return s.restless() == "" }
 
 func (s *simulation) restless() string {
+	busy := s.busy()
+	if n := s.parked.left(); busy == "" && n > 0 {
+		return fmt.Sprintf("the topic of parked wakes has %d records", n)
+	}
+	return busy
+}
+
+// busy says what somebody still has to do.
+func (s *simulation) busy() string {
 	for p := range s.topic.logs {
 		if end := s.topic.end(p); s.topic.committed[p].offset < end {
 			return fmt.Sprintf("partition %d is committed up to %d of %d", p, s.topic.committed[p].offset, end)
@@ -188,6 +207,9 @@ func (s *simulation) restless() string {
 		}
 		if len(p.flights) > 0 {
 			return fmt.Sprintf("%v has %d pushes under way", p, len(p.flights))
+		}
+		if len(p.outbox) > 0 {
+			return fmt.Sprintf("%v has something to write to the topic of parked wakes", p)
 		}
 		if left := p.leftOver(); left != "" {
 			return fmt.Sprintf("%v %s", p, left)
@@ -338,7 +360,7 @@ func (s *simulation) repeat(d *device, which int) {
 	}
 	e := d.events[which%len(d.events)]
 	again := *e
-	again.offset, again.read, again.excused, again.lost = s.topic.end(d.partition), 0, "", false
+	again.offset, again.read, again.excused, again.lost, again.done = s.topic.end(d.partition), 0, "", false, false
 	if again.original == nil && !e.anonymous {
 		again.original, e.copied = e, true
 	}
@@ -414,6 +436,7 @@ func (s *simulation) strike(i item) {
 		return
 	case clockJumped:
 		m.off, m.jumped = m.off+i.lasting, true
+		s.ahead = max(s.ahead, m.off)
 		return
 	}
 	if !lives {

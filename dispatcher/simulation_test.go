@@ -20,7 +20,8 @@ import (
 //	sim_agenda    time, and what happens when
 //	sim_process   a process of pushd: the real engine, and models of its goroutines, flusher, consumer and publisher
 //	sim_disk      the ledger, with what is written and not synced yet
-//	sim_kafka     the topic, and the group with its generations, and zombies
+//	sim_parked    the topic of parked wakes: how it is written, and read after an assignment
+//	sim_kafka     the topic of events, and the group with its generations, and zombies
 //	sim_provider  APNs and FCM, and devices
 //	sim_referee   who knows everything, and says when a promise is broken
 //	sim_sometimes rare states that have to be reached, or nothing is proven

@@ -216,6 +216,11 @@ func (w *wake) begun() bool {
 // changes nothing (I4).
 func (c *core) answered(results []providers.Result, now time.Time) {
 	for i := range results {
+		if i%ahead == 0 {
+			for j := range results[i:min(i+ahead, len(results))] {
+				c.index.Warm(results[i+j].Ref.(*wake).device, 0)
+			}
+		}
 		r := &results[i]
 		w := r.Ref.(*wake)
 		if w.removed || w.state != queued {

@@ -13,6 +13,9 @@ func (f *fifo[T]) len() int { return len(f.items) - f.head }
 
 func (f *fifo[T]) first() T { return f.items[f.head] }
 
+// all are the items, the oldest first, until the next push.
+func (f *fifo[T]) all() []T { return f.items[f.head:] }
+
 func (f *fifo[T]) push(item T) {
 	if f.head > 0 && f.head == len(f.items) {
 		f.items, f.head = f.items[:0], 0
@@ -30,4 +33,10 @@ func (f *fifo[T]) pop() T {
 	f.items[f.head] = none
 	f.head++
 	return item
+}
+
+// drop pops n items.
+func (f *fifo[T]) drop(n int) {
+	clear(f.items[f.head : f.head+n])
+	f.head += n
 }

@@ -11,9 +11,8 @@ import (
 // take reads as many of a batch of records as the window has room for, and puts the others into the backlog.
 func (c *core) take(records []queue.Record, now time.Time) {
 	n := 0
-	for c.backlog.len() == 0 && n < len(records) && c.fits(records[n].Offset) {
-		c.record(&records[n], now)
-		n++
+	if c.backlog.len() == 0 {
+		n = c.records(records, now)
 	}
 	for _, r := range records[n:] {
 		c.backlog.push(r)
@@ -21,27 +20,81 @@ func (c *core) take(records []queue.Record, now time.Time) {
 	c.read(now)
 }
 
-// fits says whether the record at an offset may be read now.
-func (c *core) fits(offset int64) bool {
-	return !c.draining && c.window != nil && !c.run.stopped && c.window.Fits(offset)
-}
-
 // read takes records from the backlog while the window has room.
 func (c *core) read(now time.Time) {
 	if c.draining || c.window == nil {
 		return
 	}
-	for c.backlog.len() > 0 && c.fits(c.backlog.first().Offset) {
-		r := c.backlog.pop()
-		c.record(&r, now)
-	}
+	c.backlog.drop(c.records(c.backlog.all(), now))
 	full := c.backlog.len() > 0 && !c.run.stopped
 	if full || len(c.crowds) > 0 || c.window.Used() > nearlyFull {
 		c.crowd(full, now)
 	}
 }
 
-func (c *core) record(r *queue.Record, now time.Time) {
+// fits says whether the record at an offset may be read now.
+func (c *core) fits(offset int64) bool {
+	return !c.draining && c.window != nil && !c.run.stopped && c.window.Fits(offset)
+}
+
+// ahead is how many records are decoded before the first of them is acted on, and how many results are looked at ahead: so
+// many waits for memory become one.
+const ahead = 16
+
+// decoded is a record that is read, and not acted on yet.
+type decoded struct {
+	event  event.Event
+	fault  error
+	device store.Device // unless another name holds it
+	id     store.EventID
+}
+
+// records takes records as far as the window has room, and says how many.
+func (c *core) records(records []queue.Record, now time.Time) (n int) {
+	var block [ahead]decoded
+	for n < len(records) {
+		some := block[:0]
+		for i := n; i < len(records) && len(some) < ahead && c.fits(records[i].Offset); i++ {
+			some = append(some, decoded{})
+			c.decode(&records[i], &some[len(some)-1])
+		}
+		for i := range some {
+			c.index.Warm(some[i].device, some[i].id)
+		}
+		if len(some) == 0 {
+			break
+		}
+		for i := range some {
+			if !c.fits(records[n].Offset) { // the one before stopped the partition, or began the window anew
+				return n
+			}
+			c.record(&records[n], &some[i], now)
+			n++
+		}
+	}
+	return n
+}
+
+// decode reads a record.
+func (c *core) decode(r *queue.Record, to *decoded) {
+	if to.event, to.fault = c.decoder.Decode(r.Key, r.Value, r.Headers, r.Time); !r.Cut.Whole() {
+		to.fault = r.Cut.Fault()
+	}
+	if to.fault == nil {
+		to.device = c.Identify.Device(to.event.Tenant, to.event.Device)
+		to.id = c.eventID(to.device, &to.event, r)
+	}
+}
+
+func (c *core) eventID(d store.Device, e *event.Event, r *queue.Record) store.EventID {
+	if e.ID != "" {
+		return c.Identify.EventID(d, e.ID)
+	}
+	// An event without an id is known by its place, so that reading it again after a crash is noticed too.
+	return c.Identify.OffsetID(r.Partition, r.Offset, r.Time)
+}
+
+func (c *core) record(r *queue.Record, in *decoded, now time.Time) {
 	done := c.window.Take(r.Offset)
 	c.books.read++
 	if block := r.Offset / stampEvery; block != c.stamped {
@@ -53,21 +106,15 @@ func (c *core) record(r *queue.Record, now time.Time) {
 		c.moved = true
 		return
 	}
-	e, err := c.decoder.Decode(r.Key, r.Value, r.Headers, r.Time)
-	if !r.Cut.Whole() {
-		err = r.Cut.Fault()
-	}
-	if err != nil {
-		c.deadLetter(r, err, now)
+	if in.fault != nil {
+		c.deadLetter(r, in.fault, now)
 		return
 	}
-	d, w := c.device(e.Tenant, e.Device)
-	t := taken{offset: r.Offset}
-	if e.ID != "" {
-		t.id = c.Identify.EventID(d, e.ID)
-	} else {
-		// An event without an id is known by its place, so that reading it again after a crash is noticed too.
-		t.id = c.Identify.OffsetID(r.Partition, r.Offset, r.Time)
+	e := &in.event
+	d, w := c.device(in.device, e.Tenant, e.Device)
+	t := taken{offset: r.Offset, id: in.id}
+	if d != in.device {
+		t.id = c.eventID(d, e, r)
 	}
 	if c.index.See(d, t.id, now) {
 		// The first of them is in front of this one in the window, or done: nothing hangs on this offset.
@@ -77,7 +124,7 @@ func (c *core) record(r *queue.Record, now time.Time) {
 	}
 	switch e.Type {
 	case event.Wake:
-		c.wake(&e, r, d, w, t, now)
+		c.wake(e, r, d, w, t, now)
 	case event.Checkin:
 		if c.Config.Merge.Until == UntilCheckin {
 			c.checkedIn(d, e.Time, now)
@@ -92,9 +139,8 @@ func (c *core) record(r *queue.Record, now time.Time) {
 }
 
 // device is the identity under which the wakes of a device are kept, and its wake if there is one. Two names with the same
-// 64-bit hash would share a wake, and one would be lost; so while another name holds the identity, the next one is tried.
-func (c *core) device(tenant, name string) (store.Device, *wake) {
-	d := c.Identify.Device(tenant, name)
+// 64-bit hash would share a wake, and one would be lost; so while another name holds the identity d, the next one is tried.
+func (c *core) device(d store.Device, tenant, name string) (store.Device, *wake) {
 	for {
 		w := c.wakes[d]
 		if w == nil || w.name == name && w.tenant == tenant {

@@ -23,6 +23,7 @@ type Index struct {
 	graveDays  uint32 // how long a grave is kept
 	today      uint32
 	swept      uint32 // the day when graves were last swept
+	warmed     uint32 // what Warm has read, so that it is read
 }
 
 // grave is a dead token.
@@ -51,6 +52,16 @@ func eventKey(d Device, e EventID) (key uint64, tag uint32) {
 }
 
 func deviceKey(d Device) uint64 { return notZero(mix(uint64(d) + deviceSalt)) }
+
+// Warm fetches into the processor's caches what will soon be asked about the device and, unless it is 0, about the event. Of
+// millions none is in a cache; a few calls one after the other wait for the memory once, where each question would by itself.
+func (x *Index) Warm(d Device, e EventID) {
+	x.warmed += x.devices.warm(deviceKey(d))
+	if e != 0 {
+		key, _ := eventKey(d, e)
+		x.warmed += x.events.warm(key)
+	}
+}
 
 // Seen says whether the event of the device was seen within the dedupe window. It is remembered up to a sixteenth of
 // the window (at least a second) longer.

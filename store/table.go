@@ -110,6 +110,15 @@ func (t *table) place(key uint64, tag uint32, s span) *slot {
 	}
 }
 
+// warm reads where probing for a key begins.
+func (t *table) warm(key uint64) uint32 {
+	g := &t.segments[key>>58]
+	if len(g.slots) == 0 {
+		return 0
+	}
+	return g.slots[g.home(key)].lo
+}
+
 // copy moves what is alive to new slots, a quarter more of them if that is needed, so that there is room for one more.
 func (t *table) copy(g *segment, s span) {
 	alive := 0

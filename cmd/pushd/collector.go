@@ -12,7 +12,7 @@ const (
 	// headroom is how much garbage may gather until it is collected, in bytes. Go's default is as much as is in use: on the
 	// small heap of a daemon that passes things on that means many collections a second, and with the tables of ten million
 	// devices more memory than the tables have.
-	headroom = 128 << 20
+	headroom = 256 << 20
 	// leastPercent bounds how often a large heap is collected.
 	leastPercent = 20
 	// leastHeap is reckoned with at least: below it the percentage would be larger than the runtime's own least heap is made for.

@@ -19,7 +19,7 @@ const (
 	// 1048588 bytes that a broker takes by default (message.max.bytes).
 	maxMessage = 1_000_000
 	// maxWrite is how many messages one partition is sent at once. kafka-go sets aside memory for as many each time.
-	maxWrite = 500
+	maxWrite = 200
 	// CutHeader stands in a message that no broker would have taken: its value was cut (and where that was not enough its
 	// key, then its headers), and was as many bytes long as this says.
 	CutHeader = "pushd-cut-from-bytes"

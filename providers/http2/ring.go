@@ -18,7 +18,7 @@ type ring struct {
 }
 
 // ringKept is how many places an empty ring keeps.
-const ringKept = 256
+const ringKept = 4096
 
 func (r *ring) push(j job) {
 	r.grow()

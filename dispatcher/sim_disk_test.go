@@ -13,7 +13,8 @@ import (
 // disk is a modelled ledger: what store.Ledger would have on the disk, in two halves. A batch that is written survives the
 // process, one that is synced survives the machine's power.
 type disk struct {
-	seed    uint64 // of identities, as each ledger has its own
+	seed    uint64   // of identities, as each ledger has its own
+	names   Identify // made of it
 	synced  map[int32]*ledgerPart
 	alive   time.Time // the newest time that was written; the process that begins to write sets it anew
 	wrote   bool      // this process has written
@@ -23,8 +24,14 @@ type disk struct {
 // ledgerPart is what the ledger has of one partition.
 type ledgerPart struct {
 	outcomes   []store.Outcome
+	known      map[outcomeKey]time.Time // of which events it ever had an outcome, and when it was made
 	waiting    map[store.Device]storedWake
 	tombstones []store.Tombstone
+}
+
+type outcomeKey struct {
+	device store.Device
+	event  store.EventID
 }
 
 // batch is a write of the ledger that is under way.
@@ -34,7 +41,9 @@ type batch struct {
 	written bool            // the operating system has it
 }
 
-func newDisk(seed uint64) *disk { return &disk{seed: seed, synced: make(map[int32]*ledgerPart)} }
+func newDisk(seed uint64) *disk {
+	return &disk{seed: seed, names: identitiesOf(seed), synced: make(map[int32]*ledgerPart)}
+}
 
 // sync makes the oldest batch outlive everything but the disk itself. It returns the events of wakes that are not stored any
 // more, or are stored otherwise.
@@ -60,7 +69,7 @@ func (d *disk) survive(powerLost bool, rng *rand.Rand) (gone []*simEvent, lost b
 func (d *disk) part(p int32) *ledgerPart {
 	part := d.synced[p]
 	if part == nil {
-		part = &ledgerPart{waiting: make(map[store.Device]storedWake)}
+		part = &ledgerPart{known: make(map[outcomeKey]time.Time), waiting: make(map[store.Device]storedWake)}
 		d.synced[p] = part
 	}
 	return part
@@ -76,6 +85,7 @@ func (d *disk) apply(b *batch) (gone []*simEvent) {
 				d.alive, d.wrote = o.At, true
 			}
 			part.outcomes = append(part.outcomes, o)
+			part.known[outcomeKey{o.Device, o.Event}] = o.At
 		}
 		for _, device := range f.Delete {
 			gone = append(gone, part.waiting[device].stands...)
@@ -119,18 +129,18 @@ func (d *disk) partitions() []int32 {
 	return all
 }
 
-// identify makes the identities of this ledger.
-func (d *disk) identify() Identify {
+// identitiesOf makes the identities of a ledger.
+func identitiesOf(seed uint64) Identify {
 	return Identify{
-		Device: func(tenant, device string) store.Device { return store.Device(digest(digest(d.seed, tenant), device)) },
+		Device: func(tenant, device string) store.Device { return store.Device(digest(digest(seed, tenant), device)) },
 		EventID: func(of store.Device, id string) store.EventID {
-			return store.EventID(digest(d.seed^uint64(of), id) | 1)
+			return store.EventID(digest(seed^uint64(of), id) | 1)
 		},
 		OffsetID: func(p int32, offset int64, at time.Time) store.EventID {
-			return store.EventID(spread(spread(d.seed^uint64(offset))^uint64(p)<<48^uint64(at.UnixMilli())) | 1)
+			return store.EventID(spread(spread(seed^uint64(offset))^uint64(p)<<48^uint64(at.UnixMilli())) | 1)
 		},
-		Token:     func(token string) store.Token { return store.Token(digest(d.seed, token)) },
-		TokenHash: func(token string) string { return fmt.Sprintf("%016x", digest(^d.seed, token)) },
+		Token:     func(token string) store.Token { return store.Token(digest(seed, token)) },
+		TokenHash: func(token string) string { return fmt.Sprintf("%016x", digest(^seed, token)) },
 	}
 }
 

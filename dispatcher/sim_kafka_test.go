@@ -177,7 +177,7 @@ func (g *group) commit(p *process, generation, partition int, done *queue.Progre
 	}
 	g.note("%v commits partition %d up to %d, and %d beyond", p, partition, done.Watermark, done.Beyond())
 	before, _ := g.topic.resumed(partition)
-	g.referee.committed(partition, &before, done)
+	g.referee.committed(p, partition, &before, done)
 	g.topic.committed[partition] = commit{done.Watermark, done.Metadata(g.topic.ids[partition], 0)}
 	return true
 }

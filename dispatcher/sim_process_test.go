@@ -62,7 +62,8 @@ type process struct {
 	flights map[*flight]struct{}
 	outbox  []*posted // for the topic of parked wakes, in order
 
-	known map[*device][]*simEvent // what it has read, and what the stored wakes that it took stood for
+	reasons map[*device]reason
+	known   map[*device][]*simEvent // what it has read, and what the stored wakes that it took stood for
 }
 
 // underWay is the pushes that the process waits for, in the order in which they were begun.
@@ -101,12 +102,13 @@ func (m *machine) start() {
 	p := &process{
 		machine: m, number: m.starts, alive: true, flights: make(map[*flight]struct{}), senders: make(map[senderKey]*sender),
 		shards: make([]*shardHand, len(m.topic.logs)), known: make(map[*device][]*simEvent),
+		reasons: make(map[*device]reason),
 	}
 	m.process, m.disk.wrote = p, false
 	p.engine = newEngine(m.cfg, Deps{
 		Publisher: p, Open: p.open, Topic: "pushd.checkin", Topics: Topics{Feedback: "pushd.feedback", Dead: "pushd.dead", Parked: parkedTopicName},
 		Accepted: m.plan.accepted, Logger: quiet,
-	}, m.disk.identify())
+	}, m.disk.names)
 	for _, name := range providerNames {
 		p.gates = append(p.gates, &gateHand{gate: p.engine.gates[name]})
 	}
@@ -211,13 +213,17 @@ func (p *process) stepShard(h *shardHand) {
 	in := h.inbox
 	h.inbox = shardInbox{}
 	c := h.core
-	before := int64(-1)
+	var next int64
 	if c.window != nil {
-		before = c.window.Next()
+		next = c.window.Next()
 	}
 	now := p.now()
+	late, before := late(in.results), c.books
 	h.step(&in, now)
-	p.referee.stepped(p, h, before)
+	if c.books.strays < before.strays+late {
+		p.referee.fail("I4: %v partition %d takes an answer of an earlier tenure for one of this", p, c.partition)
+	}
+	p.referee.stepped(p, h, next, c.books.read-before.read)
 	p.explain()
 	if due := c.nextDue(); !due.IsZero() {
 		if at := p.at + max(dueGrain, due.Sub(now)); h.dueAt <= p.at || at < h.dueAt {

@@ -33,6 +33,9 @@ type flight struct {
 	device  *device
 	begun   int // the step at which it was begun
 	tenant  int
+	why     cause
+
+	accepted bool // by the provider, whoever hears of it
 }
 
 // sender is a credential's sender in a process. It implements providers.Sender.
@@ -73,6 +76,7 @@ func (v *cloud) arrived(f *flight) {
 	back := f.device.delay(5*time.Millisecond, 60*time.Millisecond)
 	r := v.judge(f)
 	if r.Outcome == providers.Accepted {
+		f.accepted = true
 		v.referee.accepted(f)
 		if lost := v.at < v.loseUntil && rng.IntN(v.loseOneIn+1) == 0; lost || rng.Float64() < v.storm/8 {
 			v.referee.answerLost(f)

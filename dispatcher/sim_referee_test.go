@@ -27,7 +27,8 @@ type simEvent struct {
 	at        time.Time // the event's own time
 	expires   time.Time
 	token     string
-	anonymous bool      // has no id: its copy counts as another event
+	id        string    // empty: it has none, and its copy counts as another event
+	published time.Time // of the record
 	original  *simEvent // of which this is a copy, with the same id
 	copied    bool      // it has copies
 
@@ -99,7 +100,7 @@ func (r *referee) kept(e *simEvent, but *machine) bool {
 		if m == but || part == nil || len(part.waiting) == 0 {
 			continue
 		}
-		if slices.Contains(part.waiting[m.disk.identify().Device(r.tenants[e.tenant], e.name)].stands, e) {
+		if slices.Contains(part.waiting[m.disk.names.Device(r.tenants[e.tenant], e.name)].stands, e) {
 			return true
 		}
 	}
@@ -142,8 +143,8 @@ func (p *process) knows(events ...*simEvent) {
 	}
 }
 
-// committed checks a commit: all that it declares done is done (I1, I2).
-func (r *referee) committed(partition int, from, to *queue.Progress) {
+// committed checks a commit: all that it declares done is done (I1, I2), and in the ledger of who says so.
+func (r *referee) committed(p *process, partition int, from, to *queue.Progress) {
 	if to.Watermark < from.Watermark {
 		r.fail("I1: partition %d is committed back from %d to %d", partition, from.Watermark, to.Watermark)
 	}
@@ -160,6 +161,9 @@ func (r *referee) committed(partition int, from, to *queue.Progress) {
 		}) {
 			r.fail("I2: %v is committed as done, and it is neither pushed, nor reported, nor in a ledger", e)
 		}
+		if !r.remembers(p.disk, e) && !slices.ContainsFunc(e.family(), func(same *simEvent) bool { return same.read > 0 && !to.Done(same.offset) }) {
+			r.fail("I2: %v is committed as done, and the ledger of %v does not know it", e, p)
+		}
 	}
 }
 
@@ -171,6 +175,7 @@ func (r *referee) behind(partition int, offset int64) []*simEvent {
 
 // begun checks a push that is begun.
 func (r *referee) begun(f *flight, w *wake) {
+	r.justify(f, w)
 	for other := range f.process.flights {
 		o := other.push.Ref.(*wake)
 		if other != f && o.device == w.device && o.shard == w.shard && !o.removed {
@@ -189,6 +194,7 @@ func (r *referee) begun(f *flight, w *wake) {
 
 // accepted notes what a provider took.
 func (r *referee) accepted(f *flight) {
+	r.count(f)
 	f.device.acceptedBegun = max(f.device.acceptedBegun, f.begun)
 	r.note("the provider accepts the push to %v of %v", f.device, f.process)
 }
@@ -200,6 +206,9 @@ func (r *referee) answerLost(f *flight) {
 
 // answered notes what a process heard.
 func (r *referee) answered(f *flight, result *providers.Result) {
+	if f.accepted && result.Outcome != providers.Accepted {
+		f.process.owes(f.device, unheard)
+	}
 	switch result.Outcome {
 	case providers.TokenDead:
 		if f.device.calledDead == nil {
@@ -212,26 +221,21 @@ func (r *referee) answered(f *flight, result *providers.Result) {
 	}
 }
 
-// stepped checks a shard after a step, and notes which events it has read in it. before is where its window ended.
-func (r *referee) stepped(p *process, h *shardHand, before int64) {
-	c := h.core
-	if fault := audit(c); fault != "" {
-		r.fail("%v partition %d: %s", p, c.partition, fault)
+// stepped checks a shard after a step, and notes which events it has read in it: so many, from an offset on.
+func (r *referee) stepped(p *process, h *shardHand, from, n int64) {
+	if fault := audit(h.core); fault != "" {
+		r.fail("%v partition %d: %s", p, h.core.partition, fault)
 	}
-	if c.window == nil || c.window.Next() <= before {
-		r.look(p, h)
-		return
-	}
-	for _, e := range r.behind(int(c.partition), max(before, c.window.Watermark())) {
-		if e.offset >= c.window.Next() {
-			break
-		}
-		r.note("%v reads %v", p, e)
-		if e.read == 0 {
-			e.read = r.step
-		}
-		if !h.from.Done(e.offset) {
-			p.knows(e)
+	if n > 0 {
+		for _, e := range r.behind(int(h.core.partition), from)[:n] {
+			r.note("%v reads %v", p, e)
+			r.asked(p, h, e)
+			if e.read == 0 {
+				e.read = r.step
+			}
+			if !h.from.Done(e.offset) {
+				p.knows(e)
+			}
 		}
 	}
 	r.look(p, h)
@@ -268,7 +272,7 @@ func (r *referee) deadLetter(m queue.Message) {
 func (r *referee) feedback(p *process, f *event.Feedback) {
 	d := r.devices[f.Device]
 	r.note("%v reports %v: %v %s", p, d, f.Outcome, f.Reason)
-	hash := p.disk.identify().TokenHash
+	hash := p.disk.names.TokenHash
 	var newest *simEvent // of the events with that token
 	for _, e := range d.events {
 		if e.read > 0 && hash(e.token) == f.TokenHash && (newest == nil || e.at.After(newest.at)) {

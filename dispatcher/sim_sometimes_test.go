@@ -131,6 +131,7 @@ func (r *referee) restored(p *process, w *wake) {
 	r.reachedIf(restoredWhileHeld, w.state == held)
 	r.reachedIf(restoredWhileOwing, w.state == owing)
 	r.reachedIf(restoredWhileSuspect, w.content.suspect)
+	p.owes(p.devices[w.name], stored)
 	p.knows(p.disk.synced[w.shard.core.partition].waiting[w.device].stands...)
 }
 
@@ -147,6 +148,7 @@ func (r *referee) adopted(p *process, h *shardHand, records []queue.Record, stan
 		r.reachedIf(recordJoined, joined != nil)
 		r.reachedIf(recordOrphaned, !slices.ContainsFunc(stand[i], func(e *simEvent) bool { return !e.settled() }))
 		r.note("%v adopts the wake of %s", p, w.Device)
+		p.owes(p.devices[w.Device], stored)
 		p.knows(stand[i]...)
 	}
 }

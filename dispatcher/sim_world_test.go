@@ -34,6 +34,7 @@ type simulation struct {
 	ahead          time.Duration // how far the fastest clock of a machine ever was
 	referee        *referee
 	sometimes      [rares]bool
+	pushes         [causes]int // accepted, by what they were for
 	fault          string
 	trace          []string // what happened, if somebody wants to know
 	tracing        bool
@@ -334,7 +335,7 @@ func (s *simulation) append(d *device, e event.Event, kind itemKind) *simEvent {
 	}
 	key, value := event.Encode(&e)
 	s.record(d, queue.Record{Offset: offset, Key: key, Value: value})
-	known := &simEvent{device: d, kind: kind, offset: offset, at: e.Time, expires: e.Expires, token: e.Token, anonymous: e.ID == ""}
+	known := &simEvent{device: d, kind: kind, offset: offset, at: e.Time, expires: e.Expires, token: e.Token, id: e.ID, published: s.time()}
 	s.referee.events[d.partition] = append(s.referee.events[d.partition], known)
 	if kind == wakeUp {
 		d.events = append(d.events, known)
@@ -361,7 +362,8 @@ func (s *simulation) repeat(d *device, which int) {
 	e := d.events[which%len(d.events)]
 	again := *e
 	again.offset, again.read, again.excused, again.lost, again.done = s.topic.end(d.partition), 0, "", false, false
-	if again.original == nil && !e.anonymous {
+	again.published = s.time()
+	if again.original == nil && e.id != "" {
 		again.original, e.copied = e, true
 	}
 	for _, r := range s.topic.behind(d.partition, e.offset)[:1] {
@@ -380,7 +382,7 @@ func (s *simulation) garbage(d *device, variant int) {
 			Type: event.Wake, Tenant: "nobody", Device: d.name, Provider: providers.FCM, Token: "t", Time: s.time(), ID: "x",
 		})
 	}
-	known := &simEvent{device: d, kind: wakeUp, offset: s.topic.end(d.partition), at: s.time()}
+	known := &simEvent{device: d, kind: wakeUp, offset: s.topic.end(d.partition), at: s.time(), published: s.time()}
 	s.record(d, queue.Record{Offset: known.offset, Key: event.Key("nobody", d.name), Value: value})
 	s.referee.events[d.partition] = append(s.referee.events[d.partition], known)
 }

@@ -79,8 +79,9 @@ func TestSimulate(t *testing.T) {
 		t.Skip("see -simulate.seeds")
 	}
 	var next, played, violations atomic.Uint64
-	var mu sync.Mutex // guards sometimes, and the output
+	var mu sync.Mutex // guards sometimes, pushes, and the output
 	var sometimes [rares]bool
+	var pushes [causes]int
 	var workers sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		workers.Go(func() {
@@ -90,6 +91,9 @@ func TestSimulate(t *testing.T) {
 				mu.Lock()
 				for i, was := range s.sometimes {
 					sometimes[i] = sometimes[i] || was
+				}
+				for why, n := range s.pushes {
+					pushes[why] += n
 				}
 				if n%max(1, *simSeeds/10) == 0 && !*simMutant {
 					fmt.Printf("simulate: played %d\n", n)
@@ -116,6 +120,10 @@ func TestSimulate(t *testing.T) {
 		} else if !*simMutant {
 			fmt.Printf("simulate: never reached: %s\n", rareNames[i])
 		}
+	}
+	if !*simMutant {
+		fmt.Printf("simulate: %d pushes were needed, %d woke again who did not check in; extra were %d after an answer was lost, %d of events read again, %d of stored wakes\n",
+			pushes[fresh], pushes[rewoke], pushes[unheard], pushes[reread], pushes[stored])
 	}
 	fmt.Fprintf(os.Stdout, "simulate: seeds %d violations %d reached %d of %d\n", played.Load(), violations.Load(), reached, rares)
 	if violations.Load() > 0 {

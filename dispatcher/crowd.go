@@ -140,8 +140,8 @@ func (c *core) clearHead(now time.Time) {
 		return
 	}
 	var few []*wake
-	for w := range c.holders.all {
-		if w.waits() {
+	for w := range c.due.before(now.Add(parkAfter)) { // a longer wait holds no offset
+		if w.waits() && c.holders.has(w) {
 			few = append(few, w)
 		}
 		if len(few) > fewWait {
@@ -183,9 +183,11 @@ func (w *wake) waits() bool {
 // the window has offsets, and each comes and goes.
 type holders struct{ oldest, newest *wake }
 
+func (h *holders) has(w *wake) bool { return w.older != nil || h.oldest == w }
+
 // add puts a wake at the end, before it takes its first offset.
 func (h *holders) add(w *wake) {
-	if w.older != nil || h.oldest == w {
+	if h.has(w) {
 		return
 	}
 	if w.older = h.newest; w.older != nil {
@@ -198,7 +200,7 @@ func (h *holders) add(w *wake) {
 
 // drop takes a wake out, if it is in.
 func (h *holders) drop(w *wake) {
-	if w.older == nil && h.oldest != w {
+	if !h.has(w) {
 		return
 	}
 	if w.older != nil {

@@ -111,7 +111,7 @@ func (c *core) record(r *queue.Record, in *decoded, now time.Time) {
 		return
 	}
 	e := &in.event
-	d, w := c.device(in.device, e.Tenant, e.Device)
+	d, w := c.deviceFrom(in.device, e.Tenant, e.Device)
 	t := taken{offset: r.Offset, id: in.id}
 	if d != in.device {
 		t.id = c.eventID(d, e, r)
@@ -139,8 +139,12 @@ func (c *core) record(r *queue.Record, in *decoded, now time.Time) {
 }
 
 // device is the identity under which the wakes of a device are kept, and its wake if there is one. Two names with the same
-// 64-bit hash would share a wake, and one would be lost; so while another name holds the identity d, the next one is tried.
-func (c *core) device(d store.Device, tenant, name string) (store.Device, *wake) {
+// 64-bit hash would share a wake, and one would be lost; so while another name holds the identity, the next one is tried.
+func (c *core) device(tenant, name string) (store.Device, *wake) {
+	return c.deviceFrom(c.Identify.Device(tenant, name), tenant, name)
+}
+
+func (c *core) deviceFrom(d store.Device, tenant, name string) (store.Device, *wake) {
 	for {
 		w := c.wakes[d]
 		if w == nil || w.name == name && w.tenant == tenant {

@@ -144,7 +144,7 @@ func (c *core) adopt(list []Stored, orphan func(tenant, provider string) *lane, 
 			faults = append(faults, &damagedRecord{s.At, err})
 			continue
 		}
-		d, w := c.device(c.Identify.Device(p.Tenant, p.Device), p.Tenant, p.Device)
+		d, w := c.device(p.Tenant, p.Device)
 		revived := c.revive(d, &p, orphan, now)
 		if w != nil {
 			c.books.restored += int64(p.Events)

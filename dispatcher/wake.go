@@ -2,6 +2,7 @@ package dispatcher
 
 import (
 	"bytes"
+	"iter"
 	"sync/atomic"
 	"time"
 
@@ -170,6 +171,19 @@ type dueHeap []dueWake
 type dueWake struct {
 	due time.Time // wake.due
 	*wake
+}
+
+// before gives the wakes that are due before t, in no order. It looks at no others but those right behind them.
+func (h dueHeap) before(t time.Time) iter.Seq[*wake] {
+	return func(yield func(*wake) bool) { h.below(0, t, yield) }
+}
+
+// below does it for the place at and what is below it, which is not due earlier.
+func (h dueHeap) below(at int, t time.Time, yield func(*wake) bool) bool {
+	if at >= len(h) || !h[at].due.Before(t) {
+		return true
+	}
+	return yield(h[at].wake) && h.below(2*at+1, t, yield) && h.below(2*at+2, t, yield)
 }
 
 func (h dueHeap) Len() int           { return len(h) }

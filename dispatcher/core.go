@@ -178,14 +178,14 @@ func (c *core) queue(w *wake) {
 	c.out.offers = append(c.out.offers, w)
 }
 
-// schedule lets the wake wait in state s until due. A long wait is parked; where the process may park no more, the wake
+// schedule lets the wake wait in state s until due. A long wait is parked, and a suspect at once; where the process may park no more, the wake
 // keeps its offsets, the window fills and the partition pauses.
 func (c *core) schedule(w *wake, s state, due, now time.Time) {
 	c.unschedule(w)
 	c.enter(w, s)
 	w.due = due
 	heap.Push(&c.due, w)
-	if w.durable || s == held || s == owing || due.Sub(now) > parkAfter {
+	if w.durable || s == held || s == owing || s == suspect || due.Sub(now) > parkAfter {
 		c.park(w, now)
 	}
 }

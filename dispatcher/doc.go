@@ -57,8 +57,8 @@
 //
 // Queued and begun are one state for the shard: which of the two it is, only the swap of wake.offer decides. A device at
 // rest is no wake at all, only an entry of store.Index: that is what makes ten million of them cheap. A wait of more
-// than parkAfter is parked: the ledger has the wake, and its events' offsets are done. So is a wake that crowds a window,
-// while it keeps its place in its lane, and one of few that wait in a window that is full.
+// than parkAfter is parked: the ledger has the wake, and its events' offsets are done. So is a suspect, a wake that crowds a
+// window, while it keeps its place in its lane, and one of few that wait in a window that is full.
 //
 // The drawings of the smaller machines stand where their types are: breaker, guard, outlet, badRun.
 //

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"pushd/providers"
 	"pushd/store"
 )
 
@@ -18,6 +19,15 @@ import (
 //	 │                                                      │  it each merge.hold_probe, or nothing might be accepted
 //	 ├──── credential replaced ─────────────────────────────┤  what was held back is sent again
 //	 └──── released by an operator: trusted for an hour ────┘  what was held back is sent again, or reported
+//
+// A guard does not outlive the process; its suspects do, and they are all that does: what was accepted is settled and never
+// sent again, whereas a suspect is. A guard that is new would hear of nothing but dead tokens, and trip for the best of
+// credentials; and one that did not count what is sent again would believe a wrong one, whose suspects were all counted
+// before. So each suspect carries its doubt: what is sent again, and called dead again, is counted together with the
+// accepted pushes that it was called dead among. The share is then what it was, whichever of the suspects come back, in
+// whatever order, to whichever machine. And if they were held back the guard is tripped again by the first of them, for
+// there may be too few of them left to trip it. Where the credential was put right meanwhile they are accepted, and their
+// doubt counts for nothing.
 //
 // Any goroutine may use it.
 type guard struct {
@@ -62,17 +72,31 @@ func newGuard(cfg GuardConfig) *guard {
 	return &guard{cfg: cfg, answers: newNewest[store.Device](cfg.Count, cfg.Ratio)}
 }
 
-// note takes what a batch of answers says: how many pushes were accepted, and whose tokens are said to be dead.
-func (g *guard) note(accepted int, dead []store.Device, now time.Time) turnOfGuard {
-	if accepted+len(dead) == 0 {
+// doubt is what a suspect carries over a restart of its guard.
+type doubt struct {
+	accepted int  // pushes, since the dead token before it: as many as the guard remembers at most
+	heldBack bool // the guard was tripped
+	restored bool // this guard has not counted it
+}
+
+// note takes what a batch of results says of tokens. It sets the doubt of wakes whose token is called dead: no shard looks at
+// a wake's doubt while a push is under way.
+func (g *guard) note(results []providers.Result, now time.Time) turnOfGuard {
+	if g == nil {
 		return stays
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.answers.good(accepted)
-	for _, device := range dead {
-		if !g.answers.has(device) {
-			g.answers.bad(device)
+	accepted, again := 0, false // again: one was held back before a restart
+	for i := range results {
+		switch results[i].Outcome {
+		case providers.Accepted:
+			g.answers.good(1)
+			accepted++
+		case providers.TokenDead:
+			w := results[i].Ref.(*wake)
+			again = again || w.doubt.restored && w.doubt.heldBack
+			g.count(w.device, &w.doubt)
 		}
 	}
 	switch {
@@ -82,12 +106,25 @@ func (g *guard) note(accepted int, dead []store.Device, now time.Time) turnOfGua
 			g.tripped = false
 			return calms
 		}
-	case g.answers.count() >= g.cfg.Count && g.many() && !now.Before(g.trusted):
+	case (again || g.answers.count() >= g.cfg.Count && g.many()) && !now.Before(g.trusted):
 		g.tripped, g.since, g.proven = true, now, 0
 		g.sampled, g.sampling = g.cfg.Count, now
 		return trips
 	}
 	return stays
+}
+
+// count counts a dead token; g.mu is held.
+func (g *guard) count(device store.Device, d *doubt) {
+	if !g.answers.has(device) {
+		if d.restored {
+			g.answers.good(d.accepted)
+		} else {
+			d.accepted = g.answers.since()
+		}
+		g.answers.bad(device)
+	}
+	d.restored = false
 }
 
 // samples says whether a wake that is held back is to be sent again: guard.count of them in every so long. Each round is

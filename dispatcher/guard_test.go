@@ -11,6 +11,7 @@ import (
 
 	"pushd/providers"
 	"pushd/queue/event"
+	"pushd/store"
 )
 
 // badTokens answers that tokens are dead as long as bad says so.
@@ -23,12 +24,23 @@ func badTokens(bad *atomic.Bool) *provider {
 	}}
 }
 
+// dead are results that call the tokens of devices dead.
+func dead(devices ...store.Device) (results []providers.Result) {
+	for _, d := range devices {
+		results = append(results, providers.Result{Ref: &wake{device: d}, Outcome: providers.TokenDead})
+	}
+	return results
+}
+
 // deadTokens counts the feedback that a token is dead.
 func (p *plant) deadTokens() (n int) {
 	p.t.Helper()
 	p.kafka.mu.Lock()
 	defer p.kafka.mu.Unlock()
 	for _, m := range p.kafka.messages {
+		if m.Topic == "pushd.parked" {
+			continue
+		}
 		f, err := event.DecodeFeedback(m.Value)
 		if err != nil {
 			p.t.Fatal(err)

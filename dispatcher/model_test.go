@@ -14,7 +14,6 @@ import (
 	"pushd/providers"
 	"pushd/queue"
 	"pushd/queue/event"
-	"pushd/store"
 )
 
 // TestEveryHistoryKeepsThePromise drives the core with random histories of events, answers, crashes, revocations and
@@ -149,7 +148,7 @@ func (m *model) operate() {
 		m.note("replace the credentials")
 	case m.guard == nil:
 	case n == 4:
-		m.guard.note(0, []store.Device{1, 2, 3}, m.now)
+		m.guard.note(dead(1, 2, 3), m.now)
 		m.note("trip the guard")
 	default:
 		m.guard.trust(m.now)

@@ -49,5 +49,13 @@ func (n *newest[T]) has(what T) bool {
 func (n *newest[T]) count() int  { return len(n.bads) }
 func (n *newest[T]) length() int { return min(n.seen, n.size) }
 
+// since is how many good ones came after the newest bad one, or are remembered where there is none.
+func (n *newest[T]) since() int {
+	if len(n.bads) == 0 {
+		return n.length()
+	}
+	return n.seen - n.bads[len(n.bads)-1].at
+}
+
 // share is the part of those remembered that is bad; 0 where there are none.
 func (n *newest[T]) share() float64 { return float64(len(n.bads)) / float64(max(1, n.length())) }

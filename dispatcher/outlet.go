@@ -50,7 +50,7 @@ func (o *outlet) tell(results []providers.Result, a *laneAnswer, now time.Time) 
 	o.telling.RLock()
 	defer o.telling.RUnlock()
 	if !o.stale {
-		told = o.watch(results, now)
+		told = o.lane.guard.note(results, now)
 	}
 	for i := range results {
 		r := &results[i]

@@ -115,6 +115,7 @@ func (c *core) revive(d store.Device, p *parkedWake, orphan func(tenant, provide
 	}
 	if p.State == suspect.String() {
 		w.due = now // its guard is a new one, which has to hear it again
+		w.doubt = doubt{accepted: p.Among, heldBack: p.HeldBack, restored: true}
 	}
 	return w
 }

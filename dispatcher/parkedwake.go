@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"math"
 	"time"
 
 	"pushd/providers"
@@ -38,6 +39,8 @@ type parkedWake struct {
 	Rewake      int       `json:"rewake,omitempty"`
 	StaleSent   bool      `json:"stale_sent,omitempty"`
 	StoredUntil time.Time `json:"stored_until,omitzero"`
+	Among       int       `json:"among,omitempty"`     // suspect: doubt.accepted
+	HeldBack    bool      `json:"held_back,omitempty"` // suspect: doubt.heldBack
 }
 
 const parkedVersion = 1
@@ -45,12 +48,17 @@ const parkedVersion = 1
 // encode is the stored form of a wake that stands for so many events.
 func (w *wake) encode(events int) []byte {
 	k := w.content
+	var d doubt
+	if w.state == suspect {
+		d = w.doubt
+	}
 	data, err := json.Marshal(parkedWake{
 		Version: parkedVersion, State: w.state.String(), Tenant: w.tenant, Device: w.name, Provider: k.lane.provider,
 		Token: k.token, PushMagic: k.pushMagic, Topic: k.topic, PushType: k.pushType, Payload: k.payload,
 		Priority: uint8(k.priority), Expires: k.expires, Registered: k.registered, Newest: k.newest, Read: k.read,
 		ID: k.id, Traceparent: k.traceparent, Since: w.since, Due: w.due, Attempts: w.attempts, Events: events,
 		Rewake: w.rewake, StaleSent: w.staleSent, StoredUntil: w.storedUntil,
+		Among: d.accepted, HeldBack: d.heldBack,
 	})
 	if err != nil {
 		panic("dispatcher: a wake cannot be encoded: " + err.Error()) // strings, numbers and times always can
@@ -71,8 +79,8 @@ func decodeParked(data []byte) (parkedWake, error) {
 		return p, errors.New("tenant, device or token is missing")
 	case p.Provider != providers.APNs && p.Provider != providers.FCM:
 		return p, fmt.Errorf("provider %q is neither apns nor fcm", p.Provider)
-	case p.Priority > uint8(event.Bulk) || p.Events < 0 || p.Attempts < 0 || p.Rewake < 0:
-		return p, fmt.Errorf("priority %d, events %d, attempts %d or rewake %d is out of range", p.Priority, p.Events, p.Attempts, p.Rewake)
+	case p.Priority > uint8(event.Bulk) || p.Events < 0 || p.Attempts < 0 || p.Rewake < 0 || p.Among < 0 || p.Among > math.MaxInt32:
+		return p, fmt.Errorf("priority %d, events %d, attempts %d, rewake %d or among %d is out of range", p.Priority, p.Events, p.Attempts, p.Rewake, p.Among)
 	}
 	return p, nil
 }

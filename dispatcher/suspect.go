@@ -5,12 +5,12 @@ import (
 	"slices"
 	"time"
 
-	"pushd/providers"
 	"pushd/store"
 )
 
-// A suspect is a wake whose token is said to be dead, which the lane's guard does not believe yet. It is as lossless as any
-// wake that waits: held back for long it is parked, and after a restart it is sent again, for the guard is new then too.
+// A suspect is a wake whose token is said to be dead, which the lane's guard does not believe yet. It is parked at once, in the
+// flush that has the accepted pushes it was answered among: what is lost of either at a crash is lost of both, and sent again.
+// After a restart it is sent again too, for the guard is new then (guard).
 
 // suspect lets a dead token wait for what is said of the lane's others.
 func (c *core) suspect(w *wake, v verdict, now time.Time) {
@@ -20,6 +20,7 @@ func (c *core) suspect(w *wake, v verdict, now time.Time) {
 		c.judge(w, now)
 		return
 	}
+	w.holdBack(c.ruling(w, now))
 	old := w.content
 	c.clean(w)
 	if w.content.readdressed(old) {
@@ -33,6 +34,7 @@ func (c *core) suspect(w *wake, v verdict, now time.Time) {
 // are sent again from time to time: only so it can learn that the provider has come to its senses.
 func (c *core) judge(w *wake, now time.Time) {
 	ruling := c.ruling(w, now)
+	w.holdBack(ruling)
 	probe := c.Config.Merge.HoldProbe
 	switch {
 	case ruling == believed:
@@ -45,6 +47,13 @@ func (c *core) judge(w *wake, now time.Time) {
 		c.resend(w)
 	default:
 		c.schedule(w, suspect, now.Add(probe), now)
+	}
+}
+
+// holdBack notes whether the wake is held back; if that has changed, its stored form is out of date.
+func (w *wake) holdBack(r ruling) {
+	if is := r == heldBack; is != w.doubt.heldBack {
+		w.doubt.heldBack, w.stored = is, nil
 	}
 }
 
@@ -120,23 +129,4 @@ func (c *core) those(s state, of func(*lane) bool) []*wake {
 	}
 	slices.SortFunc(found, func(a, b *wake) int { return cmp.Compare(a.device, b.device) })
 	return found
-}
-
-// watch tells a lane's guard what a batch of results says of its tokens, before any shard hears of them.
-func (o *outlet) watch(results []providers.Result, now time.Time) turnOfGuard {
-	guard := o.lane.guard
-	if guard == nil {
-		return stays
-	}
-	accepted := 0
-	var dead []store.Device
-	for i := range results {
-		switch results[i].Outcome {
-		case providers.Accepted:
-			accepted++
-		case providers.TokenDead:
-			dead = append(dead, results[i].Ref.(*wake).device)
-		}
-	}
-	return guard.note(accepted, dead, now)
 }

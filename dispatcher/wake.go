@@ -71,6 +71,7 @@ type wake struct {
 
 	verdict verdict   // suspect: what the provider said
 	doubted time.Time // suspect: since when
+	doubt   doubt     // suspect: for the guard after a restart. The guard sets it at the answer, in the sender's goroutine
 	resent  bool      // sent again once when its guard was calmed
 	rewake  int       // owing: how many rewakes were made
 }

@@ -144,7 +144,7 @@ func (r *referee) adopted(p *process, h *shardHand, records []queue.Record, stan
 			r.fail("a record of a parked wake cannot be read: %v", err)
 			continue
 		}
-		_, joined := h.core.device(p.disk.names.Device(w.Tenant, w.Device), w.Tenant, w.Device)
+		_, joined := h.core.device(w.Tenant, w.Device)
 		r.reachedIf(recordJoined, joined != nil)
 		r.reachedIf(recordOrphaned, !slices.ContainsFunc(stand[i], func(e *simEvent) bool { return !e.settled() }))
 		r.note("%v adopts the wake of %s", p, w.Device)

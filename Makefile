@@ -102,9 +102,9 @@ demo-seeds: build ## the demo with EVENTS events for each seed from 1 to SEEDS; 
 	done
 
 .PHONY: simulate
-simulate: ## the engine in SEEDS simulated histories (20000), and its mutants; with SEED=n the history of that seed
+simulate: ## the engine in SEEDS simulated histories (20000), and its mutants, or MUTANT alone; with SEED=n the history of that seed
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && $(GO) build -o "$$dir/simulate" ./dispatcher/simulation && \
-		"$$dir/simulate" $(if $(SEED),-seed $(SEED),-seeds $(if $(filter command,$(origin SEEDS)),$(SEEDS),20000))
+		"$$dir/simulate" $(if $(SEED),-seed $(SEED),-seeds $(if $(filter command,$(origin SEEDS)),$(SEEDS),20000)) $(if $(MUTANT),-mutant $(MUTANT))
 
 .PHONY: load
 load: ## the daemon as a process under the load of SCENARIO ("go run ./loadtest --list" shows them)

@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -22,6 +23,14 @@ const (
 	rewoke               // the device did not check in
 	causes               // their number
 )
+
+// tallied is how many pushes were accepted, by what they were for.
+type tallied [causes]int
+
+func (t tallied) String() string {
+	return fmt.Sprintf("%d pushes needed, %d to wake again who did not check in, extra: %d after lost answers, %d of events read again, %d of stored wakes",
+		t[fresh], t[rewoke], t[unheard], t[reread], t[stored])
+}
 
 // reason is the newest that a process has for a push to a device.
 type reason struct {

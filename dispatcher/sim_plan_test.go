@@ -1,7 +1,6 @@
 package dispatcher
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"time"
 )
@@ -65,16 +64,17 @@ const (
 
 var itemNames = [itemKinds]string{
 	"wake", "check-in", "forget", "garbage", "repeat", "gap", "burst", "new token", "kill", "power loss", "disk loss", "restart",
-	"cut off", "freeze", "clock jump", "disk broken", "rebalance", "metadata spoilt", "topic down", "provider down", "refused", "slowed down",
-	"called dead", "answers lost", "renew", "tenant gone",
+	"cut off", "freeze", "clock jump", "broken disk", "rebalance", "spoilt metadata", "topics down", "outage", "refusal of credentials",
+	"limit on credentials", "dead tokens", "lost answers", "renewal", "absence",
 }
 
-func (i item) String() string {
-	s := fmt.Sprintf("%9s %s %d/%d", i.at.Round(time.Millisecond), itemNames[i.kind], i.a, i.b)
-	if i.lasting != 0 {
-		s += " for " + i.lasting.Round(time.Millisecond).String()
+// lasts says whether it goes on for a while.
+func (k itemKind) lasts() bool {
+	switch k {
+	case cutOff, frozen, diskBroken, topicDown, providerDown, refusedAll, slowedDown, calledDead, answersLost, tenantGone:
+		return true
 	}
-	return s
+	return false
 }
 
 // fault says whether it is none of a publisher's records.

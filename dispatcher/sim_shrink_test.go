@@ -56,10 +56,39 @@ func violation(seed uint64, fault string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "seed %d: %s\n", seed, fault)
 	fmt.Fprintf(&b, "shrunk from %d to %d items: %s\n", len(whole.items), len(p.items), s.fault)
-	fmt.Fprintf(&b, "%d machines, %d partitions, %d devices of %d tenants, %+v\n", p.machines, p.partitions, p.devices, p.tenants, p.cfg)
-	for _, line := range s.trace[max(0, len(s.trace)-200):] {
+	fmt.Fprintln(&b, p)
+	from := max(0, len(s.trace)-200)
+	if from > 0 {
+		fmt.Fprintf(&b, "(%d lines before)\n", from)
+	}
+	for _, line := range s.trace[from:] {
 		fmt.Fprintln(&b, line)
 	}
 	fmt.Fprintf(&b, "again: make simulate SEED=%d", seed)
 	return b.String()
+}
+
+// shown is the history of a seed, whole where it keeps all promises.
+func shown(seed uint64) (history string, broken bool) {
+	p := newPlan(seed)
+	s := play(p, true)
+	if s.fault != "" {
+		return violation(seed, s.fault), true
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "seed %d, %d items\n%v\n", seed, len(p.items), p)
+	for _, line := range s.trace {
+		fmt.Fprintln(&b, line)
+	}
+	events := 0
+	for _, of := range s.referee.events {
+		events += len(of)
+	}
+	fmt.Fprintf(&b, "seed %d: no promise is broken; %d events, %s, %d wakes lost with a disk where that is documented", seed, events, s.pushes, s.referee.lost)
+	return b.String(), false
+}
+
+func (p *plan) String() string {
+	return fmt.Sprintf("%d machines, %d partitions, %d devices of %d tenants, parked wakes %s, %+v\n%12s %6s  %s",
+		p.machines, p.partitions, p.devices, p.tenants, p.cfg.Retry.Durability, p.cfg, "time", "step", "what happens")
 }

@@ -34,7 +34,7 @@ type simulation struct {
 	ahead          time.Duration // how far the fastest clock of a machine ever was
 	referee        *referee
 	sometimes      [rares]bool
-	pushes         [causes]int // accepted, by what they were for
+	pushes         tallied // those that were accepted
 	fault          string
 	trace          []string // what happened, if somebody wants to know
 	tracing        bool
@@ -248,7 +248,7 @@ func (p *process) leftOver() string {
 
 // happen lets an item of the plan happen.
 func (s *simulation) happen(i item) {
-	s.note("%s", i)
+	s.note("-- %s", s.describe(i))
 	if i.kind.fault() {
 		s.strike(i)
 		return
@@ -286,6 +286,35 @@ func (s *simulation) happen(i item) {
 		log[len(log)-1].Offset += int64(i.b)
 		s.referee.events[d.partition][len(log)-1].offset += int64(i.b)
 	}
+}
+
+// describe says what an item does, and to whom.
+func (s *simulation) describe(i item) string {
+	var whom string
+	switch i.kind {
+	case reshuffled, topicDown:
+	case metadataSpoilt:
+		whom = fmt.Sprintf(" of partition %d", i.a%len(s.topic.logs))
+	case providerDown, answersLost:
+		whom = " of " + providerNames[i.a%len(providerNames)]
+	case refusedAll, slowedDown, calledDead, renewed, tenantGone:
+		whom = " of " + s.tenants[i.a%len(s.tenants)]
+	default:
+		whom = fmt.Sprintf(" of m%d", i.a%len(s.machines))
+		if !i.kind.fault() {
+			whom = " of " + s.inOrder[i.a%len(s.inOrder)].name
+		}
+	}
+	text := itemNames[i.kind] + whom
+	if i.kind == salvo || i.kind == gap {
+		text += fmt.Sprintf(" and %d behind", i.b)
+	}
+	if i.kind == clockJumped {
+		text += fmt.Sprintf(" by %v", i.lasting)
+	} else if i.kind.lasts() {
+		text += fmt.Sprintf(" for %v", i.lasting.Round(time.Millisecond))
+	}
+	return text
 }
 
 // time is what the publisher's clock says.

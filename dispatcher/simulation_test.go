@@ -64,15 +64,25 @@ func TestASeedAlwaysMakesTheSameHistory(t *testing.T) {
 	}
 }
 
+// TestAHistoryIsShown: the first lines say what is played, the last what came of it.
+func TestAHistoryIsShown(t *testing.T) {
+	t.Parallel()
+	history, broken := shown(7)
+	lines := strings.Split(history, "\n")
+	if broken || !strings.HasPrefix(lines[0], "seed 7, ") || !strings.HasSuffix(lines[2], "  what happens") || !strings.HasSuffix(lines[3], "  m0.1 starts") ||
+		!strings.HasPrefix(lines[len(lines)-1], "seed 7: no promise is broken; ") {
+		t.Errorf("broken: %v\n%s", broken, history)
+	}
+}
+
 // TestSimulate is what `make simulate` runs, in a process of its own. Lines that begin with "simulate:" are for it.
 func TestSimulate(t *testing.T) {
 	if *simShow {
-		s := play(newPlan(*simSeed), true)
-		if s.fault != "" {
-			fmt.Println(violation(*simSeed, s.fault))
+		history, broken := shown(*simSeed)
+		fmt.Println(history)
+		if broken {
 			t.FailNow()
 		}
-		fmt.Println(strings.Join(s.trace, "\n"))
 		return
 	}
 	if *simSeeds == 0 {
@@ -81,7 +91,7 @@ func TestSimulate(t *testing.T) {
 	var next, played, violations atomic.Uint64
 	var mu sync.Mutex // guards sometimes, pushes, and the output
 	var sometimes [rares]bool
-	var pushes [causes]int
+	var pushes tallied
 	var workers sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		workers.Go(func() {
@@ -122,8 +132,7 @@ func TestSimulate(t *testing.T) {
 		}
 	}
 	if !*simMutant {
-		fmt.Printf("simulate: %d pushes were needed, %d woke again who did not check in; extra were %d after an answer was lost, %d of events read again, %d of stored wakes\n",
-			pushes[fresh], pushes[rewoke], pushes[unheard], pushes[reread], pushes[stored])
+		fmt.Printf("simulate: %s\n", pushes)
 	}
 	fmt.Fprintf(os.Stdout, "simulate: seeds %d violations %d reached %d of %d\n", played.Load(), violations.Load(), reached, rares)
 	if violations.Load() > 0 {

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,9 +30,9 @@ func main() {
 	seed := flag.Int("seed", -1, "show the history of this seed instead")
 	only := flag.String("mutant", "", "play this mutant alone")
 	flag.Parse()
-	if err := run(*seeds, *seed, *only); err != nil {
+	if err := run(os.Stdout, *seeds, *seed, *only); err != nil {
 		if err != errBroken {
-			fmt.Fprintln(os.Stderr, err)
+			fmt.Fprintln(os.Stderr, "simulate:", err)
 		}
 		os.Exit(1)
 	}
@@ -40,7 +41,10 @@ func main() {
 // errBroken has been explained by what was printed.
 var errBroken = errors.New("the simulation failed; see above")
 
-func run(seeds, seed int, only string) error {
+func run(out io.Writer, seeds, seed int, only string) error {
+	if seeds < 1 {
+		return fmt.Errorf("of %d seeds none can be played; give a number from 1 on", seeds)
+	}
 	dir, err := os.MkdirTemp("", "pushd-simulation")
 	if err != nil {
 		return err
@@ -56,7 +60,7 @@ func run(seeds, seed int, only string) error {
 		return err
 	}
 	if seed >= 0 {
-		return b.show(seed, mutants, only)
+		return b.show(out, seed, mutants, only)
 	}
 	began := time.Now()
 	engine, err := b.build("pushd", "")
@@ -67,14 +71,14 @@ func run(seeds, seed int, only string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("compiled the engine, and the engine with %d mutants, in %.0f s\n", len(mutants), time.Since(began).Seconds())
+	fmt.Fprintf(out, "compiled the engine, and the engine with %d mutants, in %.0f s\n", len(mutants), time.Since(began).Seconds())
 	began = time.Now()
-	original := play(engine, seeds, "")
-	fmt.Printf("played seeds 0 to %d in %.0f s\n", original.played-1, time.Since(began).Seconds())
+	original := play(out, engine, seeds, "")
+	fmt.Fprintf(out, "played seeds 0 to %d in %.0f s\n", seeds-1, time.Since(began).Seconds())
 	began = time.Now()
-	killed := hunt(mutants, mutated, seeds)
-	fmt.Printf("played the mutants in %.0f s\n", time.Since(began).Seconds())
-	fmt.Printf("seeds %d violations %d mutants killed %d of %d sometimes reached %d of %d\n",
+	killed := hunt(out, mutants, mutated, seeds)
+	fmt.Fprintf(out, "played the mutants in %.0f s\n", time.Since(began).Seconds())
+	fmt.Fprintf(out, "seeds %d violations %d mutants killed %d of %d sometimes reached %d of %d\n",
 		original.played, original.violations, killed, len(mutants), original.reached, original.rare)
 	if original.err != nil || original.violations > 0 || original.played < seeds || killed < len(mutants) || original.reached < original.rare {
 		return errBroken
@@ -83,7 +87,7 @@ func run(seeds, seed int, only string) error {
 }
 
 // hunt plays the mutants, as many at a time as there are cores to play them, and returns how many were found.
-func hunt(mutants []mutant, binary string, seeds int) int {
+func hunt(out io.Writer, mutants []mutant, binary string, seeds int) int {
 	var killed atomic.Int64
 	var mu sync.Mutex // guards the output
 	var wait sync.WaitGroup
@@ -92,15 +96,15 @@ func hunt(mutants []mutant, binary string, seeds int) int {
 		wait.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			o := play(binary, min(max(seeds, 200), mutantSeeds), m.name)
+			o := play(out, binary, min(max(seeds, 200), mutantSeeds), m.name)
 			mu.Lock()
 			defer mu.Unlock()
 			if o.violations == 0 {
-				fmt.Printf("SURVIVED %-28s %s\n", m.name, m.breaks)
+				fmt.Fprintf(out, "SURVIVED %-24s %s\n", m.name, m.breaks)
 				return
 			}
 			killed.Add(1)
-			fmt.Printf("killed   %-28s %.120s\n", m.name, o.first)
+			fmt.Fprintf(out, "killed   %-24s %s\n", m.name, o.first)
 		})
 	}
 	wait.Wait()
@@ -115,7 +119,7 @@ type outcome struct {
 }
 
 // play plays seeds with a test binary, as it is or as a mutant. Of a mutant only the first violation is wanted.
-func play(binary string, seeds int, mutant string) (o outcome) {
+func play(out io.Writer, binary string, seeds int, mutant string) (o outcome) {
 	isMutant := mutant != ""
 	cmd := exec.Command(binary, "-test.run", "^TestSimulate$", "-test.timeout", "30m", "-simulate.seeds", fmt.Sprint(seeds))
 	cmd.Env = append(os.Environ(), "GOGC=400")
@@ -124,14 +128,14 @@ func play(binary string, seeds int, mutant string) (o outcome) {
 		cmd.Env = append(cmd.Env, "GOMAXPROCS=1", mutantVariable+"="+mutant)
 	}
 	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
+	printed, err := cmd.StdoutPipe()
 	if err != nil {
 		return outcome{err: err}
 	}
 	if err := cmd.Start(); err != nil {
 		return outcome{err: err}
 	}
-	for lines := bufio.NewScanner(out); lines.Scan(); {
+	for lines := bufio.NewScanner(printed); lines.Scan(); {
 		line, ours := strings.CutPrefix(lines.Text(), "simulate: ")
 		n, _ := fmt.Sscanf(line, "seeds %d violations %d reached %d of %d", &o.played, &o.violations, &o.reached, &o.rare)
 		switch {
@@ -139,7 +143,7 @@ func play(binary string, seeds int, mutant string) (o outcome) {
 		case ours && isMutant && o.first == "":
 			o.first = line
 		case !isMutant && line != "PASS" && line != "FAIL":
-			fmt.Println(line)
+			fmt.Fprintln(out, line)
 		}
 	}
 	o.err = cmd.Wait()
@@ -172,7 +176,7 @@ func (b *builder) build(name, overlay string) (string, error) {
 }
 
 // show shows the history of one seed: of the engine as it is, or of a mutant.
-func (b *builder) show(seed int, mutants []mutant, mutant string) error {
+func (b *builder) show(out io.Writer, seed int, mutants []mutant, mutant string) error {
 	binary, err := b.build("pushd", "")
 	if mutant != "" {
 		binary, err = b.buildMutants(mutants)
@@ -182,6 +186,16 @@ func (b *builder) show(seed int, mutants []mutant, mutant string) error {
 	}
 	cmd := exec.Command(binary, "-test.run", "^TestSimulate$", "-simulate.show", "-simulate.seed", fmt.Sprint(seed))
 	cmd.Env = append(os.Environ(), mutantVariable+"="+mutant)
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	return cmd.Run()
+	cmd.Stderr = os.Stderr
+	printed, err := cmd.Output()
+	history, _, _ := strings.Cut(string(printed), "\n--- FAIL") // what follows is the test's, and says nothing more
+	history = strings.TrimSuffix(strings.TrimSpace(history), "\nPASS")
+	if mutant != "" && err != nil {
+		history += " MUTANT=" + mutant
+	}
+	fmt.Fprintln(out, history)
+	if err != nil {
+		return errBroken
+	}
+	return nil
 }

@@ -184,11 +184,15 @@ func (c *core) join(w, older *wake, f found, now time.Time) {
 		c.books.dirty += int64(f.events)
 		return
 	}
-	w.content = older.content.merged(w.content)
+	was := w.content
+	w.content = older.content.merged(was)
 	c.annex(w, f)
 	switch {
 	case w.state == queued:
 		c.queue(w)
+	case w.state == suspect && w.content.readdressed(was):
+		w.attempts = 0 // what the provider said was of another token
+		c.begin(w, now)
 	case w.state == owing && older.state != owing:
 		w.rewake, w.since = 0, now
 		c.begin(w, now)

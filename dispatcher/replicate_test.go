@@ -343,3 +343,50 @@ func FuzzParkedRecord(f *testing.F) {
 		}
 	})
 }
+
+// TestAFoundTokenIsNotDeadForAnOlderOne: an event that is replayed names a token that has died since; the topic has the wake
+// of the token that came after it. What the provider says of the one is not reported of the other.
+func TestAFoundTokenIsNotDeadForAnOlderOne(t *testing.T) {
+	t.Parallel()
+	cfg := DefaultConfig()
+	w := newWorld(t, cfg)
+	w.guard = newGuard(cfg.Guard)
+	wake := func(id, token string, at time.Time) {
+		w.event(event.Event{
+			Type: event.Wake, Tenant: "acme", Device: "d1", Provider: providers.FCM, ID: id, Token: token, Time: at, TokenRegisteredAt: at,
+		})
+		w.read()
+	}
+	push := func(want string, r providers.Result) {
+		t.Helper()
+		offers := w.offers()
+		if len(offers) != 1 {
+			t.Fatalf("%d wakes are offered", len(offers))
+		}
+		if k := w.begin(offers[0]); k == nil || k.token != want {
+			t.Fatalf("the push is %+v, not to the token %q", k, want)
+		}
+		w.result("d1", r)
+	}
+	w.adopt()
+	wake("e0", "new", w.now)
+	push("new", providers.Result{Outcome: providers.Later, Wait: time.Hour})
+	w.flush()
+	w.ack()
+	w.flush()
+	if len(w.parked) != 1 || w.done.Watermark != 1 {
+		t.Fatalf("%d wakes are in the topic, %d events done", len(w.parked), w.done.Watermark)
+	}
+	w.fs = vfs.NewMem() // another machine goes on
+	w.crash()
+	wake("e1", "old", w.now.Add(-time.Hour))
+	push("old", providers.Result{Outcome: providers.TokenDead})
+	w.adopt()
+	w.advance(cfg.Guard.Patience)
+	push("new", providers.Result{Outcome: providers.Accepted})
+	for _, n := range w.unacked {
+		if n.message.Topic == "pushd.feedback" {
+			t.Errorf("it is reported: %s", n.message.Value)
+		}
+	}
+}

@@ -18,6 +18,7 @@ type plan struct {
 	tenants    int
 	storm      float64 // how often a provider answers otherwise than with success
 	slowDisk   bool
+	slowCloud  bool          // a push and its answer take long
 	horizon    time.Duration // then all faults end
 	items      []item
 }
@@ -91,9 +92,11 @@ func newPlan(seed uint64) *plan {
 	if rng.IntN(3) == 0 { // what happens to few devices meets more often
 		p.devices = 1 + rng.IntN(3)
 	}
+	p.slowCloud = rng.IntN(4) == 0
 	p.storm = one(rng, 0.0, 0.05, 0.3, 0.6)
 	gappy := rng.IntN(8) == 0
-	brief := rng.IntN(6) == 0 // most events expire soon
+	brief := rng.IntN(4) == 0  // most events expire soon
+	moving := rng.IntN(3) == 0 // partitions move, for every reason that there is
 	span := func(most time.Duration) time.Duration { return time.Duration(rng.Int64N(int64(most))) }
 	add := func(kind itemKind, a, b int, lasting time.Duration) {
 		p.items = append(p.items, item{span(p.horizon), kind, a, b, lasting})
@@ -125,6 +128,9 @@ func newPlan(seed uint64) *plan {
 	}
 	for range rng.IntN(10) {
 		kind := killed + itemKind(rng.IntN(int(itemKinds-killed)))
+		if moving {
+			kind = one(rng, killed, powerLost, diskLost, restarted, cutOff, frozen, reshuffled)
+		}
 		add(kind, rng.IntN(12), rng.IntN(4), span(15*time.Second))
 		if kind == clockJumped {
 			p.items[len(p.items)-1].lasting = one(rng, -time.Hour, time.Hour)

@@ -63,7 +63,7 @@ func (s *sender) Send(pushes []providers.Push, _ func([]providers.Result)) {
 		f := &flight{process: p, outlet: outlet, push: push, device: p.devices[w.name], begun: p.step, tenant: s.tenant}
 		p.flights[f] = struct{}{}
 		p.referee.begun(f, w)
-		p.later(f.device.delay(5*time.Millisecond, 60*time.Millisecond), func() { p.providers[s.name].arrived(f) })
+		p.later(f.device.way(), func() { p.providers[s.name].arrived(f) })
 	}
 }
 
@@ -73,7 +73,7 @@ func (v *cloud) arrived(f *flight) {
 	if !f.process.alive && rng.IntN(2) == 0 {
 		return
 	}
-	back := f.device.delay(5*time.Millisecond, 60*time.Millisecond)
+	back := f.device.way()
 	r := v.judge(f)
 	if r.Outcome == providers.Accepted {
 		f.accepted = true
@@ -165,6 +165,11 @@ func (d *device) newToken(at time.Time) {
 	d.token, d.since = fmt.Sprintf("%04x%04x", d.index, d.tokens), at
 }
 
-func (d *device) delay(least, most time.Duration) time.Duration {
+// way is how long a push or its answer is on its way.
+func (d *device) way() time.Duration {
+	least, most := 5*time.Millisecond, 60*time.Millisecond
+	if d.plan.slowCloud {
+		least, most = 50*time.Millisecond, 1500*time.Millisecond
+	}
 	return least + time.Duration(d.rng.Int64N(int64(most-least)))
 }

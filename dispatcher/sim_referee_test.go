@@ -111,7 +111,9 @@ func (r *referee) kept(e *simEvent, but *machine) bool {
 // so by now it is settled, or stored elsewhere.
 func (r *referee) unstored(events []*simEvent) {
 	for _, e := range events {
-		if !e.done || slices.ContainsFunc(e.family(), func(same *simEvent) bool { return same.settled() || same.lost || r.kept(same, nil) }) {
+		if !e.done || slices.ContainsFunc(e.family(), func(same *simEvent) bool {
+			return same.settled() || same.lost || !same.done || r.kept(same, nil)
+		}) {
 			continue
 		}
 		r.fail("I2: %v was committed as done, nothing has come of it, and no ledger and no record has it any more", e)
@@ -250,7 +252,7 @@ func (r *referee) published(p *process, messages []queue.Message) {
 		}
 		f, err := event.DecodeFeedback(m.Value)
 		if err != nil {
-			r.fail("feedback that cannot be read: %v", err)
+			r.fail("report: it cannot be read: %v", err)
 			continue
 		}
 		r.feedback(p, &f)
@@ -260,7 +262,7 @@ func (r *referee) published(p *process, messages []queue.Message) {
 func (r *referee) deadLetter(m queue.Message) {
 	letter, ok := event.ParseDeadLetter(m.Headers)
 	if !ok {
-		r.fail("a dead letter without its headers")
+		r.fail("report: a dead letter has no headers")
 		return
 	}
 	for _, e := range r.behind(int(letter.Partition), letter.Offset)[:1] {
@@ -299,7 +301,7 @@ func (r *referee) feedback(p *process, f *event.Feedback) {
 		}
 	}
 	if f.Outcome == event.TokenDead && newest != nil && !d.calledDead[newest.token] {
-		r.fail("%v reports the token of %v dead, and its provider never said so", p, d)
+		r.fail("report: %v says that the token of %v is dead, and its provider never said so", p, d)
 	}
 }
 

@@ -25,7 +25,7 @@ func shrunk(p *plan, fault string) *plan {
 	}
 	for _, simpler := range []func(*plan){
 		func(p *plan) { p.machines = 1 }, func(p *plan) { p.machines = 2 }, func(p *plan) { p.partitions = 1 },
-		func(p *plan) { p.storm = 0 }, func(p *plan) { p.slowDisk = false }, func(p *plan) { p.accepted = false },
+		func(p *plan) { p.storm = 0 }, func(p *plan) { p.slowDisk, p.slowCloud = false, false }, func(p *plan) { p.accepted = false },
 		func(p *plan) { p.cfg.Rates = DefaultConfig().Rates }, func(p *plan) { p.cfg.Breaker.Count = 0 },
 		func(p *plan) { p.cfg.Guard.Count = 0 }, func(p *plan) { p.cfg.Merge.Interval = 0 },
 	} {

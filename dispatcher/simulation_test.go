@@ -15,17 +15,22 @@ import (
 // The simulation drives the real engine (shards, gates, lanes, breakers, guards, windows: whatever is a state machine without
 // I/O) through histories that a seed makes, with models around it of what it depends on:
 //
-//	sim_plan      what is done to it: events, and faults of every kind
-//	sim_world     one history, its end, and how it comes to rest
-//	sim_agenda    time, and what happens when
-//	sim_process   a process of pushd: the real engine, and models of its goroutines, flusher, consumer and publisher
-//	sim_disk      the ledger, with what is written and not synced yet
-//	sim_parked    the topic of parked wakes: how it is written, and read after an assignment
-//	sim_kafka     the topic of events, and the group with its generations, and zombies
-//	sim_provider  APNs and FCM, and devices
-//	sim_referee   who knows everything, and says when a promise is broken
-//	sim_sometimes rare states that have to be reached, or nothing is proven
-//	sim_shrink    how a violation is made small and shown
+//	sim_plan       what is done to it: events, and faults of every kind
+//	sim_item       how each of them is done
+//	sim_world      one history, its end, and how it comes to rest
+//	sim_agenda     time, and what happens when
+//	sim_process    a process of pushd: the real engine, which does its steps as it is let; and its machine
+//	sim_flush      models of what surrounds it: the flusher,
+//	sim_member     the consumer of partitions, a member of the group,
+//	sim_publisher  and the publisher
+//	sim_disk       the ledger, with what is written and not synced yet
+//	sim_kafka      the topic of events, and the group with its generations, and zombies
+//	sim_parked     the topic of parked wakes, and how it is read after an assignment
+//	sim_provider   APNs and FCM, and devices
+//	sim_referee    who knows everything, and says when a promise is broken
+//	sim_extra      when a push is one too many
+//	sim_sometimes  rare states that have to be reached, or nothing is proven
+//	sim_shrink     how a violation is made small and shown
 //
 // `go test` plays a few hundred seeds. `make simulate SEEDS=n` plays as many as are wanted, and then plays them with faults put
 // into the engine's code (folder simulation/mutants), of which each has to be found.

@@ -13,10 +13,14 @@ const (
 	// small heap of a daemon that passes things on that means many collections a second, and with the tables of ten million
 	// devices more memory than the tables have.
 	headroom = 256 << 20
+	// spacious is how much memory the heap may have with all of that. One that needs more for itself, as with ten million
+	// devices, has less headroom, but not less than leastHeadroom.
+	spacious      = 768 << 20
+	leastHeadroom = 128 << 20
 	// leastPercent bounds how often a large heap is collected.
 	leastPercent = 20
 	// leastHeap is reckoned with at least: below it the percentage would be larger than the runtime's own least heap is made for.
-	leastHeap = 32 << 20
+	leastHeap = 64 << 20
 	// tuneEvery is how often it is looked at: a heap that grows fast has hardly been collected twice since.
 	tuneEvery = time.Second
 )
@@ -44,7 +48,9 @@ func tuneCollector(ctx context.Context) {
 
 // collectorPercent is the headroom in parts of the heap that is in use, as GOGC has it.
 func collectorPercent(live uint64) int {
-	return int(max(leastPercent, headroom*100/max(live, leastHeap)))
+	live = max(live, leastHeap)
+	room := max(leastHeadroom, min(headroom, spacious-int64(live)))
+	return max(leastPercent, int(uint64(room)*100/live))
 }
 
 // liveHeap is what the last collection left, in bytes; 0 before the first.

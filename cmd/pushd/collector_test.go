@@ -6,9 +6,11 @@ func TestTheCollectorHasItsHeadroomWhateverIsInUse(t *testing.T) {
 	t.Parallel()
 	for live, want := range map[uint64]int{
 		0:         400, // before the first collection
-		32 << 20:  400,
-		128 << 20: 100,
-		512 << 20: 25,
+		64 << 20:  400,
+		128 << 20: 200,
+		512 << 20: 50,
+		600 << 20: 28, // 168 MB
+		640 << 20: 20, // 128 MB
 		4 << 30:   20,
 	} {
 		if got := collectorPercent(live); got != want {

@@ -2,10 +2,12 @@ package dispatcher
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
 	"pushd/queue"
+	"pushd/store"
 )
 
 const (
@@ -101,4 +103,38 @@ func (s *shard) adoptedAll(o *owner) {
 	if s.owner == o && !s.core.draining {
 		s.core.adoptedAll()
 	}
+}
+
+// moveOut brings wakes that the ledger has, from a time when retry.durability was local, to the topic of parked wakes. They
+// have no position of their own; theirs has no topic, and their hash for an offset.
+func (e *Engine) moveOut(ctx context.Context) error {
+	partitions, err := e.deps.Ledger.Partitions()
+	if err != nil {
+		return fmt.Errorf("list the partitions with waiting wakes: %w", err)
+	}
+	for _, p := range partitions {
+		restored, err := e.deps.Ledger.Partition(p)
+		if err != nil {
+			return fmt.Errorf("read what the ledger kept of partition %d: %w", p, err)
+		}
+		messages := make([]queue.Message, len(restored.Waiting))
+		moved := store.Flush{Partition: p, Watermark: -1}
+		for i, w := range restored.Waiting {
+			at := queue.Position{Partition: p, Offset: int64(w.Device >> 1)}
+			messages[i] = queue.Message{Topic: e.cfg.Retry.Topic, Partition: &p, Key: []byte(at.String()), Value: sealRecord(w.Data)}
+			moved.Delete = append(moved.Delete, w.Device)
+		}
+		published := make(chan struct{})
+		e.publisher.Publish(messages, func() { close(published) })
+		select {
+		case <-published:
+		case <-ctx.Done():
+			return fmt.Errorf("move %d waiting wakes of partition %d to %s: %w", len(messages), p, e.cfg.Retry.Topic, context.Cause(ctx))
+		}
+		if err := e.deps.Ledger.Write([]store.Flush{moved}); err != nil {
+			return err
+		}
+		e.deps.Logger.Info("waiting wakes were moved from the ledger to the topic of parked wakes", "partition", p, "wakes", len(messages))
+	}
+	return nil
 }

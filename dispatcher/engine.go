@@ -38,8 +38,6 @@ type Deps struct {
 	// Parked reads what the topic of parked wakes has of a partition: the newest record of each key. nil where
 	// retry.durability is local.
 	Parked func(ctx context.Context, partition int32) ([]queue.Record, error)
-	// Left reads what that topic has of all partitions, from a time when retry.durability was replicated. nil where it is.
-	Left func(ctx context.Context) ([]queue.Record, error)
 	// Open gives the credential of a tenant for a provider; false where the tenant has none. It is called at the first wake
 	// for each, and again by Renew; it must not block. The same sender means the same credential.
 	Open     func(tenant, provider string) (Credential, bool)
@@ -112,15 +110,13 @@ func newEngine(cfg Config, deps Deps, identify Identify) *Engine {
 	return e
 }
 
-// Start moves the wakes that wait to where retry.durability has them, for which ctx is the limit, starts the engine's
-// goroutines and serves the wakes that the ledger holds.
+// Start starts the engine's goroutines and serves the wakes that the ledger holds; or, where retry.durability is
+// replicated, moves them to the topic of parked wakes first, for which ctx is the limit.
 func (e *Engine) Start(ctx context.Context) error {
-	move := e.moveIn
 	if e.cfg.Retry.Durability == Replicated {
-		move = e.moveOut
-	}
-	if err := move(ctx); err != nil {
-		return err
+		if err := e.moveOut(ctx); err != nil {
+			return err
+		}
 	}
 	for _, g := range e.gates {
 		e.work.Go(func() { g.run(e.workCtx) })

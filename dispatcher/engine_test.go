@@ -119,9 +119,6 @@ func newPlantWith(t *testing.T, fs vfs.FS, cfg Config, p *provider, parked *park
 		Fail:     func(err error) { pl.failures = append(pl.failures, err) },
 		Registry: pl.registry, Logger: slog.New(slog.DiscardHandler),
 	})
-	if parked != nil && cfg.Retry.Durability == Local {
-		pl.engine.deps.Left = parked.ReadAll
-	}
 	if err := pl.engine.Start(context.Background()); err != nil {
 		t.Fatal(err)
 	}

@@ -97,20 +97,17 @@ func (w *wake) record() []byte {
 	return sealRecord(w.encode(events))
 }
 
-// recordSum is how many bytes of a record its checksum has.
-const recordSum = 4
-
 func sealRecord(data []byte) []byte {
-	return append(binary.BigEndian.AppendUint32(make([]byte, 0, recordSum+len(data)), crc32.Checksum(data, castagnoli)), data...)
+	return append(binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(data)), crc32.Checksum(data, castagnoli)), data...)
 }
 
 // openRecord is record's other side.
 func openRecord(value []byte) (parkedWake, error) {
-	if len(value) < recordSum {
+	if len(value) < 4 {
 		return parkedWake{}, errors.New("it is cut short")
 	}
-	if stored, computed := binary.BigEndian.Uint32(value), crc32.Checksum(value[recordSum:], castagnoli); stored != computed {
+	if stored, computed := binary.BigEndian.Uint32(value), crc32.Checksum(value[4:], castagnoli); stored != computed {
 		return parkedWake{}, fmt.Errorf("its checksum is %08x, not %08x", computed, stored)
 	}
-	return decodeParked(value[recordSum:])
+	return decodeParked(value[4:])
 }

@@ -2,10 +2,7 @@ package dispatcher
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -53,12 +50,6 @@ func (p *parkedTopic) Read(_ context.Context, partition int32) (all []queue.Reco
 		}
 	}
 	return all, p.down
-}
-
-func (p *parkedTopic) ReadAll(context.Context) ([]queue.Record, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return slices.Collect(maps.Values(p.records)), p.down
 }
 
 func (p *parkedTopic) size() int {
@@ -267,41 +258,6 @@ func TestWakesThatALedgerHasMoveToTheTopic(t *testing.T) {
 		pass(3 * time.Hour)
 		if n := len(after.provider.times); n != 30 || topic.size() != 0 {
 			t.Errorf("%d of 30 wakes were sent, %d are in the topic", n, topic.size())
-		}
-		after.balanced()
-		o.Release(t.Context())
-		after.stop()
-	})
-}
-
-// The process that moves them ends before it has taken them out of the topic; the next one moves them again.
-func TestWakesThatTheTopicHasMoveToTheLedger(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		fs, topic := vfs.NewMem(), newParkedTopic()
-		before := replicatedPlant(t, fs, topic, &provider{answer: later})
-		o := before.resume(3, queue.At(0))
-		before.parks(o, 3, 30)
-		before.stop()
-
-		records := maps.Clone(topic.records)
-		for range 2 {
-			topic.records = maps.Clone(records)
-			moved := newPlantWith(t, fs, localConfig(), &provider{}, topic)
-			if left, err := moved.ledger.Partitions(); err != nil || !slices.Equal(left, []int32{3}) || topic.size() != 0 {
-				t.Fatalf("partitions %v are in the ledger (%v), %d wakes are in the topic", left, err, topic.size())
-			}
-			moved.stop()
-		}
-		topic.down = errors.New("this user may not read it") // no reason to stand still
-		after := newPlantWith(t, fs, localConfig(), &provider{}, topic)
-		o = after.resume(3, *o.Progress())
-		if n := after.metric("pushd_retry_queue_entries"); n != 30 {
-			t.Errorf("%v of 30 wakes wait", n)
-		}
-		pass(3 * time.Hour)
-		if n := len(after.provider.times); n != 30 {
-			t.Errorf("%d of 30 wakes were sent", n)
 		}
 		after.balanced()
 		o.Release(t.Context())

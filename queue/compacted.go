@@ -31,33 +31,9 @@ func (c *Compacted) Read(ctx context.Context, partition int32) ([]Record, error)
 	if err != nil {
 		return nil, fmt.Errorf("kafka: %w; %s", err, troubleOf(err).mend())
 	}
-	return c.newest(ctx, partition, have[int(partition)])
-}
-
-// ReadAll is Read of all partitions there are, one after the other; a topic that does not exist has none.
-func (c *Compacted) ReadAll(ctx context.Context) ([]Record, error) {
-	s := &Snapshot{cfg: c.cfg, topic: c.topic, conn: c.conn, held: map[int32]extent{}}
-	if err := s.measure(ctx); err != nil {
-		if troubleOf(err) == unknownTopic {
-			return nil, nil
-		}
-		return nil, fmt.Errorf("kafka: %w; %s", err, troubleOf(err).mend())
-	}
-	var all []Record
-	for _, partition := range slices.Sorted(maps.Keys(s.held)) {
-		records, err := c.newest(ctx, partition, s.held[partition])
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, records...)
-	}
-	return all, nil
-}
-
-func (c *Compacted) newest(ctx context.Context, partition int32, of extent) ([]Record, error) {
-	s := &Snapshot{cfg: c.cfg, topic: c.topic, conn: c.conn, held: map[int32]extent{partition: of}}
+	s := &Snapshot{cfg: c.cfg, topic: c.topic, conn: c.conn, held: map[int32]extent{partition: have[int(partition)]}}
 	newest := make(map[string]Record)
-	err := s.Read(ctx, func(r Record) error {
+	err = s.Read(ctx, func(r Record) error {
 		if r.Value == nil {
 			delete(newest, string(r.Key))
 		} else {

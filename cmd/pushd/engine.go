@@ -51,7 +51,7 @@ func startEngine(ctx context.Context, cfg *Config, again reloading, reg *prometh
 	}
 	parts.run("publisher", publisher.Run, cfg.Kafka.Publish.Flush+slack, fail)
 
-	parked, left, err := openParked(cfg, parts)
+	parked, err := openParked(cfg, parts)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +60,6 @@ func startEngine(ctx context.Context, cfg *Config, again reloading, reg *prometh
 		Ledger:    ledger,
 		Publisher: publisher,
 		Parked:    parked,
-		Left:      left,
 		Open:      senders.open,
 		Topic:     cfg.Kafka.Topic,
 		Topics:    dispatcher.Topics{Feedback: cfg.Feedback.Topic, Dead: cfg.Feedback.Dead, Parked: cfg.Engine.Retry.Topic},
@@ -129,16 +128,15 @@ func ensureTopics(ctx context.Context, cfg *Config) error {
 	})
 }
 
-// openParked is what reads the topic of parked wakes: one partition where it is in use, and all that is left in it where the
-// ledger has them now.
-func openParked(cfg *Config, parts *stopStack) (parked func(context.Context, int32) ([]queue.Record, error), left func(context.Context) ([]queue.Record, error), err error) {
+// openParked is what reads the topic of parked wakes; nil where the ledger has them.
+func openParked(cfg *Config, parts *stopStack) (func(context.Context, int32) ([]queue.Record, error), error) {
+	if cfg.Engine.Retry.Durability == dispatcher.Local {
+		return nil, nil
+	}
 	topic, err := queue.NewCompacted(cfg.Kafka, cfg.Engine.Retry.Topic)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	parts.onStop("topic of parked wakes", func(context.Context) error { topic.Close(); return nil }, time.Second)
-	if cfg.Engine.Retry.Durability == dispatcher.Local {
-		return nil, topic.ReadAll, nil
-	}
-	return topic.Read, nil, nil
+	return topic.Read, nil
 }

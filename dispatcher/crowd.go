@@ -11,8 +11,8 @@ import (
 // crowds a window are parked: they keep their places in the lane, but the ledger has them too, and the window goes on.
 //
 // Where nobody else is on the partition nothing is parked, but for the few that hold up a window of which all else is done
-// (unblock): it pauses, and Kafka is the queue. The same where half of
-// merge.max_waiting is used up: the other half is for those who wait for another reason.
+// (unblock): it pauses, and Kafka is the queue. The same where half of merge.max_waiting is used up: the other half is for
+// those who wait for another reason.
 
 const (
 	// crowdAfter is how long the head of a full window may have stood there before somebody is found to crowd it.
@@ -139,8 +139,15 @@ func (c *core) clearHead(now time.Time) {
 	if !c.holders.oldest.waits() {
 		return
 	}
+	soon := now.Add(parkAfter)
+	for w := range c.holders.all { // a longer wait holds its offset only where nothing could be parked when it began
+		if !w.waits() || !w.due.After(soon) {
+			break
+		}
+		c.makeWay(w, now)
+	}
 	var few []*wake
-	for w := range c.due.before(now.Add(parkAfter)) { // a longer wait holds no offset
+	for w := range c.due.before(soon) {
 		if w.waits() && c.holders.has(w) {
 			few = append(few, w)
 		}

@@ -292,3 +292,40 @@ func TestAFewWakesDoNotHoldUpAWindowOfWhichAllElseIsDone(t *testing.T) {
 		})
 	}
 }
+
+// While merge.max_waiting is used up a rest keeps its offset, however long it is. When there is room again it does not hold up
+// the window until it is over.
+func TestALongRestMakesWayWhenWakesMayBeParkedAgain(t *testing.T) {
+	t.Parallel()
+	cfg := localConfig()
+	w := newWorld(t, cfg)
+	w.orphan("acme", providers.FCM).gate = &gate{breaker: &breaker{}}
+	asks := func(id, device string) {
+		w.event(event.Event{Type: event.Wake, Tenant: "acme", Device: device, Provider: providers.FCM, ID: id, Token: "of-" + device, Time: w.now})
+	}
+	asks("first", "rests")
+	w.read()
+	w.begin(w.offers()[0])
+	w.result("rests", providers.Result{Outcome: providers.Accepted})
+	w.flush()
+	w.core.Budget.Store(0)
+	asks("second", "rests")
+	for i := range queue.WindowSize + 100 {
+		asks(fmt.Sprint("other-", i), fmt.Sprint("other-", i))
+	}
+	w.read()
+	w.core.Budget.Store(int64(cfg.Merge.MaxWaiting))
+	for _, o := range w.offers() {
+		if w.begin(o) != nil {
+			w.result(o.name, providers.Result{Outcome: providers.Accepted})
+		}
+	}
+	w.flush()
+	w.advance(time.Second)
+	w.core.read(w.now)
+	w.flush()
+	w.core.read(w.now)
+	if n := w.core.backlog.len(); n != 0 {
+		t.Errorf("%d events wait for a rest of %v at the head of the window", n, cfg.Merge.Interval)
+	}
+}

@@ -92,6 +92,7 @@ func (c *core) accepted(w *wake, now time.Time) {
 func (c *core) conclude(w *wake, now time.Time) {
 	c.settle(w, store.Accepted, now)
 	w.attempts, w.staleSent, w.resent = 0, false, false
+	w.noDoubt()
 	if c.Config.Merge.Until == UntilCheckin && c.owe(w, now) {
 		return
 	}
@@ -144,6 +145,7 @@ func (c *core) next(w *wake, now time.Time) {
 	}
 	c.become(w, w.dirty)
 	w.since, w.attempts, w.staleSent, w.resent, w.rewake = now, 0, false, false, 0
+	w.noDoubt()
 	c.begin(w, now)
 }
 

@@ -108,6 +108,9 @@ func (c *core) clean(w *wake) {
 
 // become makes the dirty part of a wake part of the wake again, and k its content.
 func (c *core) become(w *wake, k *content) {
+	if w.dirtyCopy.heldBack && !k.readdressed(w.content) {
+		w.holdAgain()
+	}
 	w.content = k
 	taken, copied := w.dirtyTaken, w.dirtyCopy
 	w.dirty, w.dirtyTaken, w.dirtyCopy = nil, nil, found{}

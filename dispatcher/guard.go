@@ -23,11 +23,12 @@ import (
 // A guard does not outlive the process; its suspects do, and they are all that does: what was accepted is settled and never
 // sent again, whereas a suspect is. A guard that is new would hear of nothing but dead tokens, and trip for the best of
 // credentials; and one that did not count what is sent again would believe a wrong one, whose suspects were all counted
-// before. So each suspect carries its doubt: what is sent again, and called dead again, is counted together with the
-// accepted pushes that it was called dead among. The share is then what it was, whichever of the suspects come back, in
-// whatever order, to whichever machine. And if they were held back the guard is tripped again by the first of them, for
-// there may be too few of them left to trip it. Where the credential was put right meanwhile they are accepted, and their
-// doubt counts for nothing.
+// before. So each suspect carries its doubt, until its push is accepted or goes to another token: what is sent again, and called
+// dead again, is counted together with the accepted pushes that it was called dead among. In the order in which they were
+// found that is the share as it was, whichever of them come back, to whichever machine; in another it is near that. And if
+// they were held back the first of them trips the guard again, unless more is accepted than dead by then, for there may be
+// too few of them left to trip it. Where the credential was put right meanwhile they are accepted, and their doubt counts
+// for nothing.
 //
 // Any goroutine may use it.
 type guard struct {
@@ -106,7 +107,7 @@ func (g *guard) note(results []providers.Result, now time.Time) turnOfGuard {
 			g.tripped = false
 			return calms
 		}
-	case (again || g.answers.count() >= g.cfg.Count && g.many()) && !now.Before(g.trusted):
+	case (again || g.answers.count() >= g.cfg.Count) && g.many() && !now.Before(g.trusted):
 		g.tripped, g.since, g.proven = true, now, 0
 		g.sampled, g.sampling = g.cfg.Count, now
 		return trips

@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"pushd/providers"
 	"pushd/queue"
+	"pushd/queue/event"
 	"pushd/store"
 )
 
@@ -176,40 +178,105 @@ func TestACrashLoopDoesNotMakeAWrongCredentialBelieved(t *testing.T) {
 	}
 }
 
+func badToken(*providers.Push) providers.Result {
+	return providers.Result{Outcome: providers.TokenDead, Status: 400, Reason: "BadDeviceToken"}
+}
+
+// heldBackElsewhere lets a machine's guard hold back 3 tokens of partition 1, among others of another. The owner knows how far
+// that partition is done.
+func heldBackElsewhere(t *testing.T, topic *parkedTopic) (few queue.Owner) {
+	t.Helper()
+	first := replicatedPlant(t, vfs.NewMem(), topic, &provider{answer: badToken})
+	many, few := first.resume(0, queue.At(0)), first.resume(1, queue.At(0))
+	if err := few.Take(t.Context(), wakes(1, 0, 3)); err != nil {
+		t.Fatal(err)
+	}
+	pass(time.Minute) // so they are stored before the guard trips
+	if err := many.Take(t.Context(), wakes(0, 0, 60)); err != nil {
+		t.Fatal(err)
+	}
+	pass(time.Minute)
+	first.stop()
+	if n := first.deadTokens(); n != 0 {
+		t.Fatalf("%d tokens were reported dead", n)
+	}
+	return few
+}
+
 // A machine may be given so few of the wakes that a guard held back elsewhere that they would not trip its own.
 func TestFewSuspectsThatWereHeldBackStayHeldBackElsewhere(t *testing.T) {
 	t.Parallel()
+	for name, c := range map[string]struct {
+		between func(*providers.Push) providers.Result // what a machine in between is answered
+		late    bool                                   // the topic can be read only when events of the devices have come
+	}{
+		"at once":                          {},
+		"after one that was asked to wait": {between: later},
+		"though the same devices are asked for before": {late: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				topic := newParkedTopic()
+				few := heldBackElsewhere(t, topic)
+				if c.between != nil {
+					between := replicatedPlant(t, vfs.NewMem(), topic, &provider{answer: c.between})
+					between.resume(1, *few.Progress())
+					pass(time.Minute)
+					between.stop()
+				}
+				if c.late {
+					topic.fail(context.DeadlineExceeded)
+				}
+				next := replicatedPlant(t, vfs.NewMem(), topic, &provider{answer: badToken})
+				o := next.resume(1, *few.Progress())
+				if c.late {
+					if err := o.Take(t.Context(), askedAgain(1, 3)); err != nil {
+						t.Fatal(err)
+					}
+					pass(time.Second)
+					topic.fail(nil)
+				}
+				pass(3 * time.Hour)
+				if n := next.deadTokens(); n != 0 || len(next.engine.Guards()) != 1 {
+					t.Errorf("%d tokens were reported dead; guards %+v", n, next.engine.Guards())
+				}
+				o.Release(t.Context())
+				next.stop()
+			})
+		})
+	}
+}
+
+// askedAgain are the events that follow the first n wakes of a partition, of the same devices and tokens.
+func askedAgain(partition int32, n int64) []queue.Record {
+	again := wakes(partition, 0, n)
+	for i := range again {
+		_, device, _ := strings.Cut(string(again[i].Key), "/")
+		again[i].Offset += n
+		again[i].Key, again[i].Value = event.Encode(&event.Event{
+			ID: "again-" + device, Tenant: "acme", Device: device, Provider: providers.FCM, Token: "token-" + device, Priority: event.Normal,
+		})
+	}
+	return again
+}
+
+// Where the credential was put right, what was held back does not trip the guard again.
+func TestAMendedCredentialIsBelievedThoughItsTokensWereHeldBack(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		topic := newParkedTopic()
-		bad := func(*providers.Push) providers.Result {
-			return providers.Result{Outcome: providers.TokenDead, Status: 400, Reason: "BadDeviceToken"}
-		}
-		first := replicatedPlant(t, vfs.NewMem(), topic, &provider{answer: bad})
-		many, few := first.resume(0, queue.At(0)), first.resume(1, queue.At(0))
-		if err := few.Take(t.Context(), wakes(1, 0, 3)); err != nil {
-			t.Fatal(err)
-		}
-		pass(time.Minute) // so they are stored before the guard trips
-		if err := many.Take(t.Context(), wakes(0, 0, 60)); err != nil {
-			t.Fatal(err)
-		}
-		pass(time.Minute)
-		first.stop()
-
-		second := replicatedPlant(t, vfs.NewMem(), topic, &provider{answer: bad})
-		o := second.resume(1, *few.Progress())
-		pass(3 * time.Hour)
-		if n := first.deadTokens() + second.deadTokens(); n != 0 || len(second.engine.Guards()) != 1 {
-			t.Errorf("%d tokens were reported dead; guards %+v", n, second.engine.Guards())
-		}
-		o.Release(t.Context())
-		second.stop()
-
-		mended := replicatedPlant(t, vfs.NewMem(), topic, &provider{})
-		o = mended.resume(1, *few.Progress())
-		pass(time.Minute)
-		if mended.metric("pushd_wakes") != 0 || len(mended.engine.Guards()) != 0 {
-			t.Errorf("with the right credential %v wakes wait; guards %+v", mended.metric("pushd_wakes"), mended.engine.Guards())
+		few := heldBackElsewhere(t, topic)
+		mended := replicatedPlant(t, vfs.NewMem(), topic, &provider{answer: func(p *providers.Push) providers.Result {
+			if strings.HasSuffix(p.Token, "2") { // it is truly dead
+				return badToken(p)
+			}
+			return providers.Result{Outcome: providers.Accepted}
+		}})
+		o := mended.resume(1, *few.Progress())
+		pass(time.Hour)
+		if mended.metric("pushd_wakes") != 0 || len(mended.engine.Guards()) != 0 || mended.deadTokens() != 1 {
+			t.Errorf("%v wakes wait, %d tokens were reported dead; guards %+v", mended.metric("pushd_wakes"), mended.deadTokens(), mended.engine.Guards())
 		}
 		o.Release(t.Context())
 		mended.stop()

@@ -249,7 +249,11 @@ func (c *core) mergeInto(w *wake, newer *content, t taken, now time.Time) {
 	case suspect:
 		c.mergeSuspect(w, newer, t, now)
 	case waiting, resting, held:
-		w.content = w.content.merged(newer)
+		old := w.content
+		w.content = old.merged(newer)
+		if w.content.readdressed(old) {
+			w.noDoubt()
+		}
 		c.hold(w, t)
 		c.books.pending++
 		if w.durable {

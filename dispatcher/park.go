@@ -113,9 +113,13 @@ func (c *core) revive(d store.Device, p *parkedWake, orphan func(tenant, provide
 	if last := now.Add(c.longestWait()); w.due.Before(now) || w.due.After(last) {
 		w.due = now
 	}
-	if p.State == suspect.String() {
+	doubted := p.State == suspect.String()
+	if doubted {
 		w.due = now // its guard is a new one, which has to hear it again
-		w.doubt = doubt{accepted: p.Among, heldBack: p.HeldBack, restored: true}
+	}
+	if doubted || p.Among > 0 || p.HeldBack {
+		w.kept = doubt{accepted: p.Among, heldBack: p.HeldBack, restored: true}
+		w.doubt = w.kept
 	}
 	return w
 }

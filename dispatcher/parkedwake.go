@@ -39,8 +39,8 @@ type parkedWake struct {
 	Rewake      int       `json:"rewake,omitempty"`
 	StaleSent   bool      `json:"stale_sent,omitempty"`
 	StoredUntil time.Time `json:"stored_until,omitzero"`
-	Among       int       `json:"among,omitempty"`     // suspect: doubt.accepted
-	HeldBack    bool      `json:"held_back,omitempty"` // suspect: doubt.heldBack
+	Among       int       `json:"among,omitempty"`     // doubt.accepted
+	HeldBack    bool      `json:"held_back,omitempty"` // doubt.heldBack
 }
 
 const parkedVersion = 1
@@ -48,17 +48,13 @@ const parkedVersion = 1
 // encode is the stored form of a wake that stands for so many events.
 func (w *wake) encode(events int) []byte {
 	k := w.content
-	var d doubt
-	if w.state == suspect {
-		d = w.doubt
-	}
 	data, err := json.Marshal(parkedWake{
 		Version: parkedVersion, State: w.state.String(), Tenant: w.tenant, Device: w.name, Provider: k.lane.provider,
 		Token: k.token, PushMagic: k.pushMagic, Topic: k.topic, PushType: k.pushType, Payload: k.payload,
 		Priority: uint8(k.priority), Expires: k.expires, Registered: k.registered, Newest: k.newest, Read: k.read,
 		ID: k.id, Traceparent: k.traceparent, Since: w.since, Due: w.due, Attempts: w.attempts, Events: events,
 		Rewake: w.rewake, StaleSent: w.staleSent, StoredUntil: w.storedUntil,
-		Among: d.accepted, HeldBack: d.heldBack,
+		Among: w.kept.accepted, HeldBack: w.kept.heldBack,
 	})
 	if err != nil {
 		panic("dispatcher: a wake cannot be encoded: " + err.Error()) // strings, numbers and times always can

@@ -36,8 +36,9 @@ type copies struct {
 
 // found is what a takeover found of a device whose push was begun meanwhile.
 type found struct {
-	at     []queue.Position
-	events int
+	at       []queue.Position
+	events   int
+	heldBack bool // by a guard, for the same token
 }
 
 // Stored is a record of the topic of parked wakes.
@@ -148,7 +149,7 @@ func (c *core) adopt(list []Stored, orphan func(tenant, provider string) *lane, 
 		revived := c.revive(d, &p, orphan, now)
 		if w != nil {
 			c.books.restored += int64(p.Events)
-			c.join(w, revived, found{[]queue.Position{s.At}, p.Events}, now)
+			c.join(w, revived, found{at: []queue.Position{s.At}, events: p.Events}, now)
 			continue
 		}
 		revived.copy = copies{at: []queue.Position{s.At}, newest: s.At}
@@ -173,6 +174,7 @@ func (d *damagedRecord) Unwrap() error { return d.err }
 // the older content may ask for more than the push did, so it makes the wake dirty like a newer one. An older wake that owes a
 // check-in has no unsettled event, but what its push covered depends on it all the same.
 func (c *core) join(w, older *wake, f found, now time.Time) {
+	f.heldBack = older.kept.heldBack && !w.content.readdressed(older.content)
 	if w.state == reporting || w.state == queued && !w.withdraw() {
 		if w.dirty == nil {
 			w.dirty = older.content
@@ -181,12 +183,19 @@ func (c *core) join(w, older *wake, f found, now time.Time) {
 		}
 		w.dirtyCopy.at = append(w.dirtyCopy.at, f.at...)
 		w.dirtyCopy.events += f.events
+		w.dirtyCopy.heldBack = w.dirtyCopy.heldBack || f.heldBack
 		c.books.dirty += int64(f.events)
 		return
 	}
 	was := w.content
 	w.content = older.content.merged(was)
 	c.annex(w, f)
+	switch {
+	case w.content.readdressed(was):
+		w.noDoubt()
+	case f.heldBack:
+		w.holdAgain()
+	}
 	switch {
 	case w.state == queued:
 		c.queue(w)

@@ -52,6 +52,13 @@ func (p *parkedTopic) Read(_ context.Context, partition int32) (all []queue.Reco
 	return all, p.down
 }
 
+// fail says what Read says from now on.
+func (p *parkedTopic) fail(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.down = err
+}
+
 func (p *parkedTopic) size() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -201,9 +208,7 @@ func TestNothingIsParkedBeforeTheTopicWasRead(t *testing.T) {
 		if done := o.Progress().Watermark + int64(o.Progress().Beyond()); done != 5 || topic.size() != 0 || topic.reads < 10 {
 			t.Errorf("%d of 5 accepted wakes are done, %d records written, the topic was read %d times", done, topic.size(), topic.reads)
 		}
-		topic.mu.Lock()
-		topic.down = nil
-		topic.mu.Unlock()
+		topic.fail(nil)
 		pass(5 * time.Second)
 		if mark := o.Progress().Watermark; mark != 10 || topic.size() != 5 {
 			t.Errorf("watermark %d, %d records", mark, topic.size())

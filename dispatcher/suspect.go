@@ -14,7 +14,7 @@ import (
 
 // suspect lets a dead token wait for what is said of the lane's others.
 func (c *core) suspect(w *wake, v verdict, now time.Time) {
-	w.verdict, w.doubted = v, now
+	w.verdict, w.doubted, w.kept = v, now, w.doubt
 	settle := w.content.lane.guard.settle()
 	if settle == 0 {
 		c.judge(w, now)
@@ -24,6 +24,7 @@ func (c *core) suspect(w *wake, v verdict, now time.Time) {
 	old := w.content
 	c.clean(w)
 	if w.content.readdressed(old) {
+		w.noDoubt()
 		c.begin(w, now)
 		return
 	}
@@ -33,6 +34,10 @@ func (c *core) suspect(w *wake, v verdict, now time.Time) {
 // judge decides what becomes of a suspect: it is due, or what the guard says has changed. While the guard is tripped, some
 // are sent again from time to time: only so it can learn that the provider has come to its senses.
 func (c *core) judge(w *wake, now time.Time) {
+	if w.doubt.restored && w.doubt.heldBack && w.content.lane.guard != nil {
+		c.resend(w) // the guard has not heard that it was held back (holdAgain)
+		return
+	}
 	ruling := c.ruling(w, now)
 	w.holdBack(ruling)
 	probe := c.Config.Merge.HoldProbe
@@ -54,8 +59,18 @@ func (c *core) judge(w *wake, now time.Time) {
 func (w *wake) holdBack(r ruling) {
 	if is := r == heldBack; is != w.doubt.heldBack {
 		w.doubt.heldBack, w.stored = is, nil
+		w.kept = w.doubt
 	}
 }
+
+// holdAgain notes that an owner before held the wake back; nothing of it is under way.
+func (w *wake) holdAgain() {
+	w.doubt.heldBack, w.doubt.restored = true, true
+	w.kept = w.doubt
+}
+
+// noDoubt takes the doubt away: the token is another, or was accepted.
+func (w *wake) noDoubt() { w.doubt, w.kept = doubt{}, doubt{} }
 
 // resend offers a suspect again. Its push goes apart: the token was called dead before.
 func (c *core) resend(w *wake) {
@@ -93,6 +108,7 @@ func (c *core) mergeSuspect(w *wake, newer *content, t taken, now time.Time) {
 	c.hold(w, t)
 	if w.content.readdressed(old) {
 		w.attempts = 0
+		w.noDoubt()
 		c.begin(w, now)
 		return
 	}

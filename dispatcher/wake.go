@@ -72,6 +72,7 @@ type wake struct {
 	verdict verdict   // suspect: what the provider said
 	doubted time.Time // suspect: since when
 	doubt   doubt     // suspect: for the guard after a restart. The guard sets it at the answer, in the sender's goroutine
+	kept    doubt     // the shard's copy, which is stored: while a push is under way doubt is the guard's
 	resent  bool      // sent again once when its guard was calmed
 	rewake  int       // owing: how many rewakes were made
 }

@@ -40,7 +40,7 @@ func (c *core) answer(w *wake, r *providers.Result, now time.Time) {
 	}
 	switch r.Outcome {
 	case providers.Accepted:
-		c.accepted(w, now)
+		c.accepted(w, r.At, now)
 	case providers.TokenDead:
 		c.tokenDead(w, r, now)
 	case providers.Rejected:
@@ -71,11 +71,11 @@ func (c *core) answerMoot(w *wake, r *providers.Result, now time.Time) {
 	c.next(w, now)
 }
 
-// accepted: the promise is kept for every event merged into the push. From now on the device rests.
-func (c *core) accepted(w *wake, now time.Time) {
+// accepted: the promise is kept for every event merged into the push, since its answer came. From now on the device rests.
+func (c *core) accepted(w *wake, came, now time.Time) {
 	c.index.Rest(w.device, now)
 	if c.Observe != nil {
-		c.Observe(w, now)
+		c.Observe(w, came)
 	}
 	w.storedUntil = w.content.expires
 	if w.storedUntil.IsZero() {

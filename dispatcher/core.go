@@ -77,7 +77,7 @@ type Env struct {
 	Rand     *rand.Rand                          // jitter
 	Owing    *atomic.Int64                       // devices that may still owe a check-in, whole process
 	Budget   *atomic.Int64                       // wakes that may still be parked, whole process
-	Observe  func(w *wake, now time.Time)        // a wake was accepted: latency
+	Observe  func(w *wake, at time.Time)         // a wake was accepted: latency
 	Accepted bool                                // publish feedback for accepted wakes too
 }
 

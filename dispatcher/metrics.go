@@ -54,8 +54,8 @@ func newMetrics(reg prometheus.Registerer, e *Engine) *metrics {
 }
 
 // observe takes the latency of an accepted wake.
-func (m *metrics) observe(w *wake, now time.Time) {
-	m.endToEnd.Observe(max(0, now.Sub(w.content.read)).Seconds())
+func (m *metrics) observe(w *wake, at time.Time) {
+	m.endToEnd.Observe(max(0, at.Sub(w.content.read)).Seconds())
 }
 
 // count adds up a batch of results.

@@ -76,11 +76,16 @@ func restoreShard(e *Engine, partition int32, restored *store.Restored, seed uin
 	return s, nil
 }
 
-// answered takes results of pushes, from a sender's goroutine or a gate's.
+// answered takes results of pushes, from a sender's goroutine or a gate's. They may wait a moment for the shard, which is no
+// part of a push's latency.
 func (s *shard) answered(results []providers.Result) {
+	now := time.Now()
 	s.mu.Lock()
 	n := len(s.inbox.results)
 	s.inbox.results = append(s.inbox.results, results...)
+	for i := range s.inbox.results[n:] {
+		s.inbox.results[n+i].At = now
+	}
 	s.mu.Unlock()
 	s.bell.ringFor(n, n+len(results), gatherResults)
 }

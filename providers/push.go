@@ -60,6 +60,7 @@ type Result struct {
 	Since   time.Time     // with TokenDead: when the provider found the token dead (APNs 410 timestamp, milliseconds); else zero
 	Wait    time.Duration // with Later and Again: the shortest first wait this answer asks for
 	Obeyed  bool          // Wait is the provider's own Retry-After: obey it exactly rather than backing off from it
+	At      time.Time     // when it came; set by who is given it, not by the Sender
 }
 
 // Sender sends the pushes of one credential.

@@ -80,7 +80,7 @@
 //	shard.run   one core, its tenure               Engine.Stop               Engine.work
 //	gate.run    the lanes of one provider          Engine.Stop               Engine.work
 //	flushLoop   the order of writes to the ledger  Engine.Stop               Engine.work
-//	adopt       nothing; reads parked wakes  with the tenure           Engine.work
+//	adopt       nothing; reads parked wakes        the tenure                Engine.work
 //	a closer    the sender of a retired outlet     Sender.Close              Engine.work
 //
 // Nothing else here has a goroutine, a timer or a context of its own: not a wake, not a tenant. (Senders may; a sender

@@ -12,7 +12,7 @@ import (
 func (c *core) take(records []queue.Record, now time.Time) {
 	n := 0
 	if c.backlog.len() == 0 {
-		n = c.records(records, now)
+		n = c.takeFitting(records, now)
 	}
 	for _, r := range records[n:] {
 		c.backlog.push(r)
@@ -25,7 +25,7 @@ func (c *core) read(now time.Time) {
 	if c.draining || c.window == nil {
 		return
 	}
-	c.backlog.drop(c.records(c.backlog.all(), now))
+	c.backlog.drop(c.takeFitting(c.backlog.all(), now))
 	full := c.backlog.len() > 0 && !c.run.stopped
 	if full || len(c.crowds) > 0 || c.window.Used() > nearlyFull {
 		c.crowd(full, now)
@@ -49,8 +49,8 @@ type decoded struct {
 	id     store.EventID
 }
 
-// records takes records as far as the window has room, and says how many.
-func (c *core) records(records []queue.Record, now time.Time) (n int) {
+// takeFitting takes records as far as the window has room, and says how many.
+func (c *core) takeFitting(records []queue.Record, now time.Time) (n int) {
 	var block [ahead]decoded
 	for n < len(records) {
 		some := block[:0]

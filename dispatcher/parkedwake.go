@@ -13,7 +13,8 @@ import (
 	"pushd/queue/event"
 )
 
-// parkedWake is the form of a wake where it is stored: in the ledger, or in the topic of parked wakes. New fields may be added; a reader ignores those it does not know.
+// parkedWake is the form of a wake where it is stored: in the ledger, or in the topic of parked wakes. New fields may be
+// added; a reader ignores those it does not know.
 type parkedWake struct {
 	Version     int       `json:"v"`
 	State       string    `json:"state"`

@@ -8,8 +8,9 @@ import (
 	"pushd/store"
 )
 
-// A suspect is a wake whose token is said to be dead, which the lane's guard does not believe yet. It is parked at once, in the
-// flush that has the accepted pushes it was answered among: what is lost of either at a crash is lost of both, and sent again.
+// A suspect is a wake whose token is said to be dead, which the lane's guard does not believe yet. It is parked at once.
+// With local durability that is in the flush that has the accepted pushes it was answered among: what is lost of either at a
+// crash is lost of both, and sent again. With replicated durability the topic of parked wakes may be ahead of it or behind.
 // After a restart it is sent again too, for the guard is new then (guard).
 
 // suspect lets a dead token wait for what is said of the lane's others.

@@ -73,9 +73,9 @@ const (
 // FetchConfig is how records are asked for. Each assigned partition has one request under way.
 type FetchConfig struct {
 	MinBytes int           `name:"min_bytes" help:"A broker answers as soon as it has that many bytes. 1 to max_bytes." default:"1"`
-	MaxBytes int           `name:"max_bytes" help:"Bytes of one answer, and so the memory of one paused partition. 4096 to 67108864." default:"1048576"`
+	MaxBytes int           `name:"max_bytes" help:"Bytes of one answer at most, and so the memory of one paused partition. Of small batches less is asked for. 4096 to 67108864." default:"1048576"`
 	MaxWait  time.Duration `name:"max_wait" help:"A broker answers after that time even without records. 10ms to 30s." default:"500ms"`
-	Gather   time.Duration `name:"gather" help:"A partition is asked again that long after it was last asked, unless it had many records: few large answers cost less than many small ones. A partition where nothing came for so long is not affected. 0s to 1s." default:"3ms"`
+	Gather   time.Duration `name:"gather" help:"A partition is asked again that long after it was last asked, unless its answer was full: few large answers cost less than many small ones. A partition where nothing came for so long is not affected. 0s to 1s." default:"3ms"`
 }
 
 // MemberConfig is this process's part in the group.

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"runtime"
 	"sync/atomic"
 	"testing"
 
@@ -34,10 +35,16 @@ func (c *counter) Release(context.Context) {}
 
 func (c *counter) Progress() *Progress { return c.done.Load() }
 
-// BenchmarkConsume reads records of 300 bytes from four partitions of a broker in the same process that makes them up.
+// BenchmarkConsume reads records of 300 bytes from four partitions of a broker in the same process that makes them up, in
+// batches of many records and of one.
 func BenchmarkConsume(b *testing.B) {
+	b.Run("batches=1MB", func(b *testing.B) { consume(b, 0) })
+	b.Run("batches=1", func(b *testing.B) { consume(b, 1) })
+}
+
+func consume(b *testing.B, batch int) {
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(4, "pushd.checkin"),
-		kfake.SyntheticFetch(kfake.SyntheticBatch{RecordBytes: 300}))
+		kfake.SyntheticFetch(kfake.SyntheticBatch{RecordBytes: 300, Records: batch}))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -60,5 +67,8 @@ func BenchmarkConsume(b *testing.B) {
 		b.Fatal(err)
 	}
 	b.StopTimer()
+	var memory runtime.MemStats
+	runtime.ReadMemStats(&memory)
+	b.ReportMetric(float64(memory.HeapSys)/(1<<20), "MB-heap")
 	b.ReportMetric(float64(seen.Load())/b.Elapsed().Seconds(), "records/s")
 }

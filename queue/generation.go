@@ -96,7 +96,7 @@ func (g *generation) takeOver(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("assign partition %d at offset %d: %w", id, offset, err)
 		}
-		p := &partition{c: c, id: int32(id), owner: owner, next: offset, pipe: newPipe(), committed: committed.offset, told: owner.Progress()}
+		p := &partition{c: c, id: int32(id), owner: owner, next: offset, pipe: newPipe(), portion: newPortion(c.cfg.Fetch.MaxBytes), committed: committed.offset, told: owner.Progress()}
 		p.track.heard(of)
 		p.lag.gauge = c.metrics.lag.WithLabelValues(strconv.Itoa(id))
 		if committed.offset != offset {

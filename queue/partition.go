@@ -25,6 +25,7 @@ type partition struct {
 	lag   lag
 
 	next      int64     // the offset to be fetched next; owned by the fetch goroutine
+	portion   portion   // owned by the fetch goroutine
 	records   []Record  // memory for those of the next answer; owned by the fetch goroutine
 	committed int64     // what stands in Kafka, or -1; owned by whoever commits
 	told      *Progress // what was committed last, or what the owner began with; owned by whoever commits
@@ -60,13 +61,13 @@ func (p *partition) handOver(taking context.Context, stop context.CancelCauseFun
 func (p *partition) fetch(taking context.Context, stop context.CancelCauseFunc) {
 	pause := newBackoff()
 	for taking.Err() == nil {
-		asked, next := time.Now(), p.next
-		p.track.fetching(next)
-		err := p.fetchOnce(taking)
+		asked := time.Now()
+		p.track.fetching(p.next)
+		full, err := p.fetchOnce(taking)
 		switch {
 		case err == nil:
 			pause.reset()
-			if wait := p.c.cfg.Fetch.Gather - time.Since(asked); wait > 0 && p.next-next < maxBatch {
+			if wait := p.c.cfg.Fetch.Gather - time.Since(asked); wait > 0 && !full {
 				sleep(taking, wait)
 			}
 			continue
@@ -88,8 +89,9 @@ func (p *partition) fetch(taking context.Context, stop context.CancelCauseFunc) 
 	}
 }
 
-// fetchOnce asks for records from p.next on and puts what comes into the pipe.
-func (p *partition) fetchOnce(ctx context.Context) error {
+// fetchOnce asks for records from p.next on and puts what comes into the pipe. It says whether the answer was full, so that
+// there are likely more.
+func (p *partition) fetchOnce(ctx context.Context) (full bool, err error) {
 	cfg := p.c.cfg
 	request, cancel := context.WithTimeout(ctx, cfg.Fetch.MaxWait+requestTimeout)
 	defer cancel()
@@ -98,7 +100,7 @@ func (p *partition) fetchOnce(ctx context.Context) error {
 		Partition: int(p.id),
 		Offset:    p.next,
 		MinBytes:  int64(cfg.Fetch.MinBytes),
-		MaxBytes:  int64(cfg.Fetch.MaxBytes),
+		MaxBytes:  int64(p.portion.next),
 		MaxWait:   cfg.Fetch.MaxWait,
 		// A wake must not be pushed before the publisher's transaction shows the server what it is for.
 		IsolationLevel: kafka.ReadCommitted,
@@ -107,26 +109,28 @@ func (p *partition) fetchOnce(ctx context.Context) error {
 		err = response.Error
 	}
 	if err != nil {
-		return fmt.Errorf("fetch %s from offset %d: %w", cfg.Topic, p.next, err)
+		return false, fmt.Errorf("fetch %s from offset %d: %w", cfg.Topic, p.next, err)
 	}
 	stream, ok := response.Records.(*protocol.RecordStream)
 	if !ok { // no records
 		p.lag.set(response.HighWatermark, p.next)
-		return nil
+		return false, nil
 	}
 	defer func() { p.lag.set(response.HighWatermark, p.next) }()
 	begun := p.next
-	if err := p.read(ctx, stream); err != nil {
-		return fmt.Errorf("read records of %s from offset %d: %w", cfg.Topic, p.next, err)
+	bytes, err := p.read(ctx, stream)
+	if err != nil {
+		return false, fmt.Errorf("read records of %s from offset %d: %w", cfg.Topic, p.next, err)
 	}
 	if p.next == begun && ctx.Err() == nil {
 		p.next++ // compaction has left an empty batch; what it says of its end is not shown to us
 	}
-	return nil
+	return p.portion.saw(len(stream.Records), bytes), nil
 }
 
-// read puts the records of an answer into the pipe, and moves p.next behind them. It ends early where ctx does.
-func (p *partition) read(ctx context.Context, stream *protocol.RecordStream) error {
+// read puts the records of an answer into the pipe, moves p.next behind them, and says how many bytes they were. It ends
+// early where ctx does.
+func (p *partition) read(ctx context.Context, stream *protocol.RecordStream) (bytes int, err error) {
 	records := p.records[:0]
 	hand := func(next int64) bool {
 		p.lag.pause(p.next)
@@ -138,7 +142,7 @@ func (p *partition) read(ctx context.Context, stream *protocol.RecordStream) err
 		records, p.next = records[:0], next
 		return true
 	}
-	next, err := eachRecord(stream, p.id, p.next, func(r Record) bool {
+	next, bytes, err := eachRecord(stream, p.id, p.next, func(r Record) bool {
 		records = append(records, r)
 		return len(records) < maxBatch || hand(r.Offset+1)
 	})
@@ -147,7 +151,7 @@ func (p *partition) read(ctx context.Context, stream *protocol.RecordStream) err
 	}
 	clear(records)
 	p.records = records[:0]
-	return err
+	return bytes, err
 }
 
 // findPlace is called where the broker does not have p.next. Retention may have overtaken this member: then what it

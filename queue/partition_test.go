@@ -42,7 +42,7 @@ func TestReadingAnAnswer(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			p := &partition{pipe: newPipe(), next: test.from}
-			if err := p.read(t.Context(), test.given); err != nil {
+			if _, err := p.read(t.Context(), test.given); err != nil {
 				t.Fatal(err)
 			}
 			var got []int64

@@ -9,35 +9,38 @@ import (
 	"pushd/queue/event"
 )
 
-// eachRecord gives the records of a fetch's answer to take, until take says false, and returns the offset to go on at. It
-// leaves out what is before from, because a broker answers with whole batches, and the markers of transactions.
-func eachRecord(stream *protocol.RecordStream, partition int32, from int64, take func(Record) bool) (next int64, err error) {
+// eachRecord gives the records of a fetch's answer to take, until take says false, and returns the offset to go on at, and
+// how many bytes it has read, without what is compressed. It leaves out what is before from, because a broker answers with
+// whole batches, and the markers of transactions.
+func eachRecord(stream *protocol.RecordStream, partition int32, from int64, take func(Record) bool) (next int64, bytes int, err error) {
 	next = from
 	var data room
 	for _, batch := range stream.Records {
 		_, control := batch.(*protocol.ControlBatch)
+		bytes += batchOverhead
 		for {
 			r, err := batch.ReadRecord()
 			if errors.Is(err, io.EOF) {
 				break
 			}
 			if err != nil {
-				return next, err
+				return next, bytes, err
 			}
+			bytes += recordOverhead + size(r.Key) + size(r.Value) + sizeOf(r.Headers)
 			record, err := recordOf(r, partition, &data)
 			if err != nil {
-				return next, err
+				return next, bytes, err
 			}
 			if record.Offset < next {
 				continue
 			}
 			next = record.Offset + 1
 			if !control && !take(record) {
-				return next, nil
+				return next, bytes, nil
 			}
 		}
 	}
-	return next, nil
+	return next, bytes, nil
 }
 
 // room is memory for the records of one answer, in pieces of several records. A piece lives as long as one of its records:
@@ -86,6 +89,13 @@ func headersOf(all []protocol.Header) (kept []event.Header, cut int) {
 		}
 	}
 	return kept, room.Cut()
+}
+
+func sizeOf(headers []protocol.Header) (bytes int) {
+	for _, h := range headers {
+		bytes += len(h.Key) + len(h.Value)
+	}
+	return bytes
 }
 
 func size(b protocol.Bytes) int {

@@ -108,10 +108,10 @@ func (s *Snapshot) Read(ctx context.Context, take func(Record) error) error {
 
 func (s *Snapshot) readPartition(ctx context.Context, partition int32, take func(Record) error) error {
 	next, end := s.held[partition].first, s.held[partition].end
-	pause, progress := newBackoff(), time.Now()
+	pause, progress, ask := newBackoff(), time.Now(), newPortion(s.cfg.Fetch.MaxBytes)
 	for next < end {
 		var taken error // an error of take is not Kafka's
-		reached, err := s.fetch(ctx, partition, next, func(r Record) bool {
+		reached, err := s.fetch(ctx, partition, next, &ask, func(r Record) bool {
 			if r.Offset < end {
 				taken = take(r)
 			}
@@ -148,12 +148,12 @@ func (s *Snapshot) failed(partition int32, next int64, err error) error {
 }
 
 // fetch gives what the broker has from an offset on to take, and returns the offset to go on at.
-func (s *Snapshot) fetch(ctx context.Context, partition int32, offset int64, take func(Record) bool) (int64, error) {
+func (s *Snapshot) fetch(ctx context.Context, partition int32, offset int64, ask *portion, take func(Record) bool) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Fetch.MaxWait+requestTimeout)
 	defer cancel()
 	response, err := s.conn.client.Fetch(ctx, &kafka.FetchRequest{
 		Topic: s.topic, Partition: int(partition), Offset: offset,
-		MinBytes: 1, MaxBytes: int64(s.cfg.Fetch.MaxBytes), MaxWait: s.cfg.Fetch.MaxWait,
+		MinBytes: 1, MaxBytes: int64(ask.next), MaxWait: s.cfg.Fetch.MaxWait,
 	})
 	if err == nil {
 		err = response.Error
@@ -165,7 +165,8 @@ func (s *Snapshot) fetch(ctx context.Context, partition int32, offset int64, tak
 	if !ok { // no records
 		return offset, nil
 	}
-	next, err := eachRecord(stream, partition, offset, take)
+	next, bytes, err := eachRecord(stream, partition, offset, take)
+	ask.saw(len(stream.Records), bytes)
 	if next == offset && err == nil {
 		next++ // as partition.fetchOnce: compaction has left an empty batch
 	}

@@ -17,6 +17,10 @@ const (
 	// devices, has less headroom, but not less than leastHeadroom.
 	spacious      = 768 << 20
 	leastHeadroom = 128 << 20
+	// collectEvery is how seldom it need be collected: a daemon with little to do gets as much headroom as it fills in that time,
+	// and not less than idleHeadroom, so that it stays small.
+	collectEvery = 10 * time.Second
+	idleHeadroom = 32 << 20
 	// leastPercent bounds how often a large heap is collected.
 	leastPercent = 20
 	// leastHeap is reckoned with at least: below it the percentage would be larger than the runtime's own least heap is made for.
@@ -33,8 +37,14 @@ func tuneCollector(ctx context.Context) {
 	}
 	ticker := time.NewTicker(tuneEvery)
 	defer ticker.Stop()
-	for set := 0; ; {
-		if percent := collectorPercent(liveHeap()); 8*max(percent-set, set-percent) > set { // each call stops the world for a moment
+	pace := uint64(headroom) // bytes allocated in a second, lately; at the start there is much to do
+	for set, before := 0, uint64(0); ; {
+		live, allocated := heap()
+		if before > 0 {
+			pace = max(allocated-before, pace-pace/16)
+		}
+		before = allocated
+		if percent := collectorPercent(live, pace); 8*max(percent-set, set-percent) > set { // each call stops the world for a moment
 			debug.SetGCPercent(percent)
 			set = percent
 		}
@@ -47,18 +57,21 @@ func tuneCollector(ctx context.Context) {
 }
 
 // collectorPercent is the headroom in parts of the heap that is in use, as GOGC has it.
-func collectorPercent(live uint64) int {
+func collectorPercent(live, pace uint64) int {
 	live = max(live, leastHeap)
 	room := max(leastHeadroom, min(headroom, spacious-int64(live)))
+	room = min(room, max(idleHeadroom, int64(pace)*int64(collectEvery/tuneEvery)))
 	return max(leastPercent, int(uint64(room)*100/live))
 }
 
-// liveHeap is what the last collection left, in bytes; 0 before the first.
-func liveHeap() uint64 {
-	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	metrics.Read(sample)
-	if sample[0].Value.Kind() != metrics.KindUint64 {
-		return 0
+// heap is what the last collection left, 0 before the first, and what was allocated ever since the start, in bytes.
+func heap() (live, allocated uint64) {
+	samples := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(samples)
+	for i, to := range []*uint64{&live, &allocated} {
+		if samples[i].Value.Kind() == metrics.KindUint64 {
+			*to = samples[i].Value.Uint64()
+		}
 	}
-	return sample[0].Value.Uint64()
+	return live, allocated
 }

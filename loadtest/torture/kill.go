@@ -134,8 +134,17 @@ type cost struct {
 	over         bool
 }
 
+// beyond is 1 where the crash cost more than it may, else 0.
+func (c cost) beyond() int {
+	if c.over {
+		return 1
+	}
+	return 0
+}
+
 // costsOf holds the pushes that were made twice against what each crash may cost. Where a crash comes before all was made again that
-// the one before cost, it may still be made after it.
+// the one before cost, the rest is made again after it: as much as it may cost itself, and what the daemon did not come to, which
+// reads the oldest again first.
 func costsOf(crashes []crash, accepted, extra moments, end time.Time) []cost {
 	costs := make([]cost, len(crashes))
 	left := 0 // of the crash before
@@ -146,7 +155,7 @@ func costsOf(crashes []crash, accepted, extra moments, end time.Time) []cost {
 		}
 		n := cost{crash: c, number: i + 1, extra: extra.between(c.at, next), bound: c.mayCost(accepted)}
 		n.over = n.extra > n.bound+left
-		left = max(0, min(n.bound, n.bound+left-n.extra))
+		left = max(0, n.bound+min(left-n.extra, max(0, left-c.pushes)))
 		costs[i] = n
 	}
 	return costs
@@ -165,10 +174,11 @@ func (p *play) judgeCrashes(crashes []crash) {
 			early++
 		}
 	}
-	table := Table{Title: "Crashes, the costliest first", Shown: 12, Head: []string{"crash", "at s", "pushes before", "under way", "flush ms", "may cost", "extra", "early"}}
+	table := Table{Title: "Crashes, those beyond their bound and the costliest first", Shown: 12, Head: []string{"crash", "at s", "pushes before", "under way", "flush ms", "may cost", "extra", "early", "beyond"}}
 	slices.SortStableFunc(costs, func(a, b cost) int { return b.extra - a.extra })
+	slices.SortStableFunc(costs, func(a, b cost) int { return b.beyond() - a.beyond() })
 	for _, c := range costs {
-		table.add(c.number, c.at.Sub(p.began).Seconds(), c.pushes, c.underWay, 1000*c.flush, c.bound, c.extra, c.early)
+		table.add(c.number, c.at.Sub(p.began).Seconds(), c.pushes, c.underWay, 1000*c.flush, c.bound, c.extra, c.early, c.over)
 	}
 	r := p.report
 	r.figure(float64(len(crashes)), "crashes by kill -9, %d of them before the daemon was ready", early)

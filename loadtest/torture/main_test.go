@@ -92,6 +92,27 @@ func TestACrashMayCostWhatTheLedgerDidNotHave(t *testing.T) {
 	}
 }
 
+// A daemon that is killed as it begins to make pushes again, and the next before it is ready, leave the rest to the third.
+func TestWhatACrashCostMayBeMadeAgainAfterLaterCrashes(t *testing.T) {
+	t.Parallel()
+	start := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	at := func(ms int) time.Time { return start.Add(time.Duration(ms) * time.Millisecond) }
+	crashes := []crash{
+		{at: at(1000), again: at(1010), pushes: 6}, {at: at(3000), again: at(3010), pushes: 1}, {at: at(4000), again: at(4010), early: true},
+	}
+	accepted := moments{at(910), at(920), at(930), at(940), at(950), at(960), at(2990)}
+	for extras, over := range map[int]bool{5: false, 6: false, 7: true} {
+		var extra moments
+		for i := range extras {
+			extra = append(extra, at(5000+i))
+		}
+		costs := costsOf(crashes, accepted, extra, at(9000))
+		if last := costs[2]; last.extra != extras || last.over != over {
+			t.Errorf("%d pushes too many: %+v; want over %v", extras, last, over)
+		}
+	}
+}
+
 func TestAReportFailsByOneCheck(t *testing.T) {
 	t.Parallel()
 	r := &Report{Lost: 3, LostAllowed: 3}

@@ -1,0 +1,236 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/sasl/scram"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"pushd/dispatcher"
+	"pushd/loadtest/mixture"
+	"pushd/loadtest/stage"
+	"pushd/queue/event"
+)
+
+// permission is a row of the table of what pushd may do in Kafka.
+type permission struct{ setting, name, operation string }
+
+// permissions are those of SECURITY.md that the daemon needs, but for those that hang on a setting.
+func permissions(t *testing.T) (all []permission) {
+	t.Helper()
+	text, err := os.ReadFile("../../SECURITY.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]string{
+		"kafka.topic": event.CheckinTopic, "kafka.group": DefaultConfig().Kafka.Group, "kafka.feedback_topic": event.FeedbackTopic,
+		"kafka.dead_topic": event.DeadTopic, "retry.topic": DefaultConfig().Engine.Retry.Topic,
+	}
+	for _, row := range regexp.MustCompile("(?m)^\\| (?:topic|group) of `([a-z_.]+)` \\| ([A-Za-z, ]+) \\|").FindAllStringSubmatch(string(text), -1) {
+		if names[row[1]] == "" {
+			t.Fatalf("SECURITY.md has a permission of %s, which is no topic or group", row[1])
+		}
+		for operation := range strings.SplitSeq(row[2], ", ") {
+			all = append(all, permission{row[1], names[row[1]], operation})
+		}
+	}
+	if len(all) < len(names) {
+		t.Fatalf("SECURITY.md has permissions %v", all)
+	}
+	return all
+}
+
+// acl is the permission as the broker has it.
+func (p permission) acl(t *testing.T) kfake.ACL {
+	t.Helper()
+	operation, err := kmsg.ParseACLOperation(p.operation)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resource := kmsg.ACLResourceTypeTopic
+	if p.setting == "kafka.group" {
+		resource = kmsg.ACLResourceTypeGroup
+	}
+	return kfake.ACL{Resource: resource, Name: p.name, Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: operation, Allow: true}
+}
+
+// permitting is a broker that lets pushd do what is permitted and nothing else, and a client that may do everything.
+type permitting struct {
+	addr  string
+	admin *kafka.Client
+}
+
+func newPermitting(t *testing.T, permitted []permission) *permitting {
+	t.Helper()
+	const mechanism = "SCRAM-SHA-256"
+	var acls []kfake.ACL
+	for _, p := range permitted {
+		acls = append(acls, p.acl(t))
+	}
+	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.EnableSASL(), kfake.EnableACLs(), kfake.Superuser(mechanism, "admin", "admin"),
+		kfake.User(mechanism, "pushd", "pushd", acls...), kfake.SeedTopics(2, event.CheckinTopic, event.FeedbackTopic, event.DeadTopic, DefaultConfig().Engine.Retry.Topic))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(broker.Close)
+	proof, err := scram.Mechanism(scram.SHA256, "admin", "admin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := &kafka.Transport{SASL: proof}
+	t.Cleanup(transport.CloseIdleConnections)
+	addr := broker.ListenAddrs()[0]
+	return &permitting{addr, &kafka.Client{Addr: kafka.TCP(addr), Transport: transport}}
+}
+
+// publish publishes a load's records, and one that is a dead letter.
+func (g *permitting) publish(t *testing.T, records []mixture.Record) {
+	t.Helper()
+	writer := &kafka.Writer{Addr: g.admin.Addr, Transport: g.admin.Transport, Topic: event.CheckinTopic, Balancer: &kafka.Murmur2Balancer{}}
+	defer writer.Close()
+	var messages []kafka.Message
+	for _, r := range append(records, mixture.Record{Key: []byte("tenant-000/d"), Value: []byte("no event")}) {
+		messages = append(messages, kafka.Message{Key: r.Key, Value: r.Value})
+	}
+	if err := writer.WriteMessages(t.Context(), messages...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// holds is how many records a topic has.
+func (g *permitting) holds(t *testing.T, topic string) (n int64) {
+	t.Helper()
+	response, err := g.admin.ListOffsets(t.Context(), &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{
+		topic: {kafka.LastOffsetOf(0), kafka.LastOffsetOf(1)},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range response.Topics[topic] {
+		n += p.LastOffset
+	}
+	return n
+}
+
+// committed is how many records the group is done with.
+func (g *permitting) committed(t *testing.T) (n int64) {
+	t.Helper()
+	response, err := g.admin.OffsetFetch(t.Context(), &kafka.OffsetFetchRequest{
+		GroupID: DefaultConfig().Kafka.Group, Topics: map[string][]int{event.CheckinTopic: {0, 1}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range response.Topics[event.CheckinTopic] {
+		n += max(0, p.CommittedOffset)
+	}
+	return n
+}
+
+// kept is a log that is kept.
+type kept struct {
+	mu   sync.Mutex
+	text strings.Builder // guarded by mu
+}
+
+func (k *kept) Write(b []byte) (int, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.text.Write(b)
+}
+
+// said is the lines that say something.
+func (k *kept) said(says string) (lines []string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for line := range strings.Lines(k.text.String()) {
+		if strings.Contains(line, says) {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+// servePermitted runs a daemon as the user pushd until the test ends.
+func servePermitted(t *testing.T, g *permitting, load *mixture.Mixture) *kept {
+	t.Helper()
+	dir := t.TempDir()
+	s, err := stage.Build(dir, load, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := stagedConfig(dir, s)
+	password := filepath.Join(dir, "password")
+	if err := os.WriteFile(password, []byte("pushd"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Kafka.Brokers = []string{g.addr}
+	cfg.Kafka.SASL.Mechanism, cfg.Kafka.SASL.Username, cfg.Kafka.SASL.PasswordFile = "scram-sha-256", "pushd", password
+	cfg.Engine.Retry.Durability = dispatcher.Replicated
+	log := &kept{}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- serve(ctx, &cfg, reloading{}, slog.New(slog.NewTextHandler(log, nil)), func(serving) {})
+	}()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return log
+}
+
+// What SECURITY.md has an operator permit is enough for all that pushd does.
+func TestPushdNeedsNoMorePermissionsThanAreTold(t *testing.T) {
+	t.Parallel()
+	g := newPermitting(t, permissions(t))
+	load := mixture.New(mixture.Config{Events: 300, Tenants: 4, Seed: 4})
+	servePermitted(t, g, load)
+	g.publish(t, load.Records)
+	done := func() bool {
+		return g.committed(t) == int64(len(load.Records))+1 && g.holds(t, event.FeedbackTopic) > 0 && g.holds(t, event.DeadTopic) > 0 &&
+			g.holds(t, DefaultConfig().Engine.Retry.Topic) > 0
+	}
+	eventually(t, "all events are done, with feedback, dead letters and parked wakes", done)
+}
+
+// Whatever of it is missing is told, with what to do.
+func TestAMissingPermissionIsTold(t *testing.T) {
+	t.Parallel()
+	all := permissions(t)
+	for i, missing := range all {
+		if missing == (permission{"retry.topic", DefaultConfig().Engine.Retry.Topic, "Read"}) {
+			continue // there is nothing to be read at first
+		}
+		t.Run(missing.setting+" "+missing.operation, func(t *testing.T) {
+			t.Parallel()
+			var rest []permission
+			for j, p := range all {
+				if j != i {
+					rest = append(rest, p)
+				}
+			}
+			g := newPermitting(t, rest)
+			load := mixture.New(mixture.Config{Events: 300, Tenants: 4, Seed: 4})
+			log := servePermitted(t, g, load)
+			g.publish(t, load.Records)
+			eventually(t, "the log tells what is not permitted", func() bool {
+				return len(log.said("allow this user to")) > 0
+			})
+		})
+	}
+}

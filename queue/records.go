@@ -10,7 +10,7 @@ import (
 )
 
 // eachRecord gives the records of a fetch's answer to take, until take says false, and returns the offset to go on at, and
-// how many bytes it has read, without what is compressed. It leaves out what is before from, because a broker answers with
+// how many bytes it has read, as they are uncompressed. It leaves out what is before from, because a broker answers with
 // whole batches, and the markers of transactions.
 func eachRecord(stream *protocol.RecordStream, partition int32, from int64, take func(Record) bool) (next int64, bytes int, err error) {
 	next = from

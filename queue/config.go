@@ -70,12 +70,12 @@ const (
 	ScramSHA512 Mechanism = "scram-sha-512"
 )
 
-// FetchConfig is how records are asked for. Each assigned partition has one request under way.
+// FetchConfig is how records are asked for. Each assigned partition is in one request at a time.
 type FetchConfig struct {
 	MinBytes int           `name:"min_bytes" help:"A broker answers as soon as it has that many bytes. 1 to max_bytes." default:"1"`
-	MaxBytes int           `name:"max_bytes" help:"Bytes of one answer at most, and so the memory of one paused partition. Of small batches less is asked for. 4096 to 67108864." default:"1048576"`
+	MaxBytes int           `name:"max_bytes" help:"Bytes of one partition in one answer at most. Of small batches less is asked for. 4096 to 67108864." default:"1048576"`
 	MaxWait  time.Duration `name:"max_wait" help:"A broker answers after that time even without records. 10ms to 30s." default:"500ms"`
-	Gather   time.Duration `name:"gather" help:"A partition is asked again that long after it was last asked, unless its answer was full: few large answers cost less than many small ones. A partition where nothing came for so long is not affected. 0s to 1s." default:"3ms"`
+	Gather   time.Duration `name:"gather" help:"How long a request waits to ask about more partitions: one about many costs less than many about one, here and in the broker. A partition that has more than one answer holds is asked about at once. 0s to 1s." default:"1ms"`
 }
 
 // MemberConfig is this process's part in the group.
@@ -105,7 +105,7 @@ func DefaultConfig() Config {
 		Start:       Earliest,
 		OutOfRange:  Earliest,
 		SASL:        SASLConfig{Mechanism: NoSASL},
-		Fetch:       FetchConfig{MinBytes: 1, MaxBytes: 1 << 20, MaxWait: 500 * time.Millisecond, Gather: 3 * time.Millisecond},
+		Fetch:       FetchConfig{MinBytes: 1, MaxBytes: 1 << 20, MaxWait: 500 * time.Millisecond, Gather: 1 * time.Millisecond},
 		Member: MemberConfig{
 			Session:        10 * time.Second,
 			Heartbeat:      time.Second,

@@ -25,7 +25,8 @@ import (
 //	watch          one per generation; where this member leads the group, looks for new partitions
 //	measure        one per generation; asks how far the logs go of the partitions that pause
 //	follow         one per generation; asks which leaders the partitions have
-//	fetch          one per partition; asks the broker, fills the pipe
+//	rounds         one per generation, and one per request under way; ask the brokers
+//	fetch          one per partition; asks in a round, fills the pipe
 //	hand over      one per partition; empties the pipe into the owner; the only one that calls Take and Release
 type Consumer struct {
 	cfg     Config

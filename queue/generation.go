@@ -19,11 +19,12 @@ import (
 type generation struct {
 	c          *Consumer
 	gen        *kafka.Generation
+	rounds     *rounds
 	partitions []*partition
 }
 
 func newGeneration(c *Consumer, gen *kafka.Generation) *generation {
-	return &generation{c: c, gen: gen}
+	return &generation{c: c, gen: gen, rounds: newRounds(c.conn, c.cfg.Topic, c.cfg.Fetch)}
 }
 
 // run serves the generation until it has ended, ctx has, or an owner fails. ended is the generation's context.
@@ -41,6 +42,7 @@ func (g *generation) run(ctx, ended context.Context) {
 	for _, p := range g.partitions {
 		owners.Go(func() { p.run(taking, releasing, stop) })
 	}
+	others.Go(func() { g.rounds.run(taking) })
 	others.Go(func() { g.commitRegularly(taking) })
 	others.Go(func() { g.watch(taking, stop) })
 	others.Go(func() { g.measure(taking) })
@@ -96,11 +98,10 @@ func (g *generation) takeOver(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("assign partition %d at offset %d: %w", id, offset, err)
 		}
-		p := &partition{c: c, id: int32(id), owner: owner, next: offset, pipe: newPipe(), portion: newPortion(c.cfg.Fetch.MaxBytes), committed: committed.offset, told: owner.Progress()}
+		p := newPartition(c, g.rounds, int32(id), owner, offset)
 		p.track.heard(of)
-		p.lag.gauge = c.metrics.lag.WithLabelValues(strconv.Itoa(id))
-		if committed.offset != offset {
-			p.committed, p.told = -1, nil // what stands there is no place; the first commit replaces it, so that it is never asked for again
+		if committed.offset == offset { // else what stands there is no place; the first commit replaces it, so that it is never asked for again
+			p.committed, p.told = offset, owner.Progress()
 		}
 		g.partitions = append(g.partitions, p)
 	}

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
@@ -14,18 +14,20 @@ import (
 
 // partition is an assigned partition during one generation.
 //
-// Records are asked for with kafka-go's Client and not with its Reader: a Reader that is behind the beginning of the log
+// Records are asked for through kafka-go's Transport and not with its Reader: a Reader that is behind the beginning of the log
 // goes on at the beginning without a word, hands over the markers of transactions as if they were records, checks no
 // checksums, and passes each record through a channel.
 type partition struct {
-	c     *Consumer
-	id    int32
-	owner Owner
-	pipe  *pipe
-	lag   lag
+	c      *Consumer
+	id     int32
+	owner  Owner
+	pipe   *pipe
+	rounds *rounds
+	lag    lag
 
 	next      int64     // the offset to be fetched next; owned by the fetch goroutine
 	portion   portion   // owned by the fetch goroutine
+	alone     bool      // the next answer is for this partition only, and at once; owned by the fetch goroutine
 	records   []Record  // memory for those of the next answer; owned by the fetch goroutine
 	committed int64     // what stands in Kafka, or -1; owned by whoever commits
 	told      *Progress // what was committed last, or what the owner began with; owned by whoever commits
@@ -34,6 +36,13 @@ type partition struct {
 	// replaced is set when the log may be another than the one that the owner read from. Then its watermark means nothing:
 	// committed, it would skip the beginning of the new log.
 	replaced atomic.Bool
+}
+
+// newPartition is a partition of which nothing is committed, to be read from an offset on.
+func newPartition(c *Consumer, rounds *rounds, id int32, owner Owner, next int64) *partition {
+	p := &partition{c: c, id: id, owner: owner, pipe: newPipe(), rounds: rounds, next: next, portion: newPortion(c.cfg.Fetch.MaxBytes), committed: -1}
+	p.lag.gauge = c.metrics.lag.WithLabelValues(strconv.Itoa(int(id)))
+	return p
 }
 
 // run hands over what is fetched while taking lasts, then releases the owner, for as long as releasing lasts at most.
@@ -61,15 +70,11 @@ func (p *partition) handOver(taking context.Context, stop context.CancelCauseFun
 func (p *partition) fetch(taking context.Context, stop context.CancelCauseFunc) {
 	pause := newBackoff()
 	for taking.Err() == nil {
-		asked := time.Now()
 		p.track.fetching(p.next)
-		full, err := p.fetchOnce(taking)
+		err := p.fetchOnce(taking)
 		switch {
 		case err == nil:
 			pause.reset()
-			if wait := p.c.cfg.Fetch.Gather - time.Since(asked); wait > 0 && !full {
-				sleep(taking, wait)
-			}
 			continue
 		case taking.Err() != nil:
 			return
@@ -89,43 +94,34 @@ func (p *partition) fetch(taking context.Context, stop context.CancelCauseFunc) 
 	}
 }
 
-// fetchOnce asks for records from p.next on and puts what comes into the pipe. It says whether the answer was full, so that
-// there are likely more.
-func (p *partition) fetchOnce(ctx context.Context) (full bool, err error) {
-	cfg := p.c.cfg
-	request, cancel := context.WithTimeout(ctx, cfg.Fetch.MaxWait+requestTimeout)
-	defer cancel()
-	response, err := p.c.conn.client.Fetch(request, &kafka.FetchRequest{
-		Topic:     cfg.Topic,
-		Partition: int(p.id),
-		Offset:    p.next,
-		MinBytes:  int64(cfg.Fetch.MinBytes),
-		MaxBytes:  int64(p.portion.next),
-		MaxWait:   cfg.Fetch.MaxWait,
-		// A wake must not be pushed before the publisher's transaction shows the server what it is for.
-		IsolationLevel: kafka.ReadCommitted,
-	})
-	if err == nil {
-		err = response.Error
+// fetchOnce asks for records from p.next on and puts what comes into the pipe.
+func (p *partition) fetchOnce(ctx context.Context) error {
+	wanted := &ask{partition: p.id, offset: p.next, bytes: p.portion.next, answer: make(chan answer, 1)}
+	askFor, alone := p.rounds.together, p.alone
+	if alone {
+		askFor, p.alone = p.rounds.alone, false
 	}
-	if err != nil {
-		return false, fmt.Errorf("fetch %s from offset %d: %w", cfg.Topic, p.next, err)
+	got := askFor(ctx, wanted)
+	if got.err != nil {
+		return fmt.Errorf("fetch %s from offset %d: %w", p.c.cfg.Topic, p.next, got.err)
 	}
-	stream, ok := response.Records.(*protocol.RecordStream)
+	defer func() { p.lag.set(got.HighWatermark, p.next) }()
+	stream, ok := got.RecordSet.Records.(*protocol.RecordStream)
 	if !ok { // no records
-		p.lag.set(response.HighWatermark, p.next)
-		return false, nil
+		// Of several partitions the first only is sure to get a batch that is larger than what was asked for (KIP-74).
+		p.alone = !alone && got.LastStableOffset > p.next
+		return nil
 	}
-	defer func() { p.lag.set(response.HighWatermark, p.next) }()
 	begun := p.next
 	bytes, err := p.read(ctx, stream)
 	if err != nil {
-		return false, fmt.Errorf("read records of %s from offset %d: %w", cfg.Topic, p.next, err)
+		return fmt.Errorf("read records of %s from offset %d: %w", p.c.cfg.Topic, p.next, err)
 	}
 	if p.next == begun && ctx.Err() == nil {
 		p.next++ // compaction has left an empty batch; what it says of its end is not shown to us
 	}
-	return p.portion.saw(len(stream.Records), bytes), nil
+	p.alone = p.portion.saw(len(stream.Records), bytes) // the answer is full: there are likely more
+	return nil
 }
 
 // read puts the records of an answer into the pipe, moves p.next behind them, and says how many bytes they were. It ends

@@ -6,7 +6,8 @@ import (
 )
 
 // maxBatch is how many records are handed over at once, and so how many may wait to be. Where as many wait, the broker
-// is not asked for more: a paused partition holds this many records and one answer of fetch.max_bytes.
+// is not asked for more: a paused partition holds this many records twice, here and where they wait for room, and what is left
+// of one answer.
 const maxBatch = 1000
 
 // pipe joins the fetch of a partition to its hand-over: records pile up while the owner is busy, and it takes all that

@@ -14,7 +14,8 @@ const (
 )
 
 // portion is how many bytes of a partition are asked for at once: as many as mostBatches take that are like those of the last
-// answer, and not more than most, which is the operator's.
+// answer, not more than most, which is the operator's, and not more than twice what was asked for last: one large batch among
+// small ones says little of those behind it.
 type portion struct {
 	most int
 	next int
@@ -29,6 +30,6 @@ func (p *portion) saw(batches, bytes int) (full bool) {
 		return false
 	}
 	asked := p.next
-	p.next = max(leastPortion, min(p.most, mostBatches*bytes/batches, mostBatches*asked/batches))
+	p.next = max(leastPortion, min(p.most, 2*asked, mostBatches*bytes/batches, mostBatches*asked/batches))
 	return 2*bytes >= asked
 }

@@ -26,7 +26,7 @@ func eachRecord(stream *protocol.RecordStream, partition int32, from int64, take
 			if err != nil {
 				return next, bytes, err
 			}
-			bytes += recordOverhead + size(r.Key) + size(r.Value) + sizeOf(r.Headers)
+			bytes += recordOverhead + size(r.Key) + size(r.Value) + bytesOf(r.Headers)
 			record, err := recordOf(r, partition, &data)
 			if err != nil {
 				return next, bytes, err
@@ -91,7 +91,7 @@ func headersOf(all []protocol.Header) (kept []event.Header, cut int) {
 	return kept, room.Cut()
 }
 
-func sizeOf(headers []protocol.Header) (bytes int) {
+func bytesOf(headers []protocol.Header) (bytes int) {
 	for _, h := range headers {
 		bytes += len(h.Key) + len(h.Value)
 	}

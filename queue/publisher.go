@@ -2,9 +2,9 @@ package queue
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -12,14 +12,18 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/segmentio/kafka-go"
+
+	"pushd/queue/event"
 )
 
 const (
 	// maxMessage is how large a message may be, as kafka-go reckons, and how large a batch of them: a little below the
 	// 1048588 bytes that a broker takes by default (message.max.bytes).
 	maxMessage = 1_000_000
-	// maxWrite is how many messages one partition is sent at once. kafka-go sets aside memory for as many each time.
-	maxWrite = 200
+	// maxWrite is how many messages one partition is sent at once, and maxRequest how many bytes a broker is: far below the 100
+	// MiB that one takes by default (socket.request.max.bytes).
+	maxWrite   = 1000
+	maxRequest = 8 << 20
 	// CutHeader stands in a message that no broker would have taken: its value was cut (and where that was not enough its
 	// key, then its headers), and was as many bytes long as this says.
 	CutHeader = "pushd-cut-from-bytes"
@@ -56,29 +60,27 @@ type outbox struct {
 	filled  chan struct{} // capacity 1; Publish writes, the topic's goroutine reads
 	started bool          // owned by Run
 	trouble *complaints
-	spread  spread // owned by the topic's goroutine
-}
-
-// spread chooses partitions as Java's producers do, unless the message says which, and remembers how many there are. A
-// message without a key goes where its value says: the choice must be the same each time it is asked for.
-type spread struct{ partitions []int }
-
-func (s *spread) Balance(m kafka.Message, partitions ...int) int {
-	s.partitions = partitions
-	if told, ok := m.WriterData.(int32); ok {
-		return int(told)
-	}
-	if m.Key == nil {
-		m.Key = m.Value
-	}
-	return kafka.Murmur2Balancer{Consistent: true}.Balance(m, partitions...)
 }
 
 // posted is a message, how many bytes it takes at most (maxMessage at most), and the call that it came with.
 type posted struct {
-	message kafka.Message
-	size    int
-	call    *call
+	message   Message
+	size      int
+	call      *call
+	partition int32 // where it goes, by the number of partitions that the topic had lately; set by take
+}
+
+// spread chooses a partition as Java's producers do, unless the message says which. A message without a key goes where its
+// value says: the choice must be the same each time it is asked for.
+func spread(m *Message, partitions []int) int32 {
+	if m.Partition != nil {
+		return *m.Partition
+	}
+	key := m.Key
+	if key == nil {
+		key = m.Value
+	}
+	return int32(kafka.Murmur2Balancer{Consistent: true}.Balance(kafka.Message{Key: key}, partitions...))
 }
 
 // call is one call of Publish: done is called when nothing of it is left.
@@ -121,35 +123,33 @@ func (p *Publisher) Publish(messages []Message, done func()) {
 			p.topics[m.Topic] = box
 			signal(p.added)
 		}
-		message, size := p.message(m)
-		box.waiting = append(box.waiting, posted{message, size, c})
+		message, size := p.fit(m)
+		box.waiting = append(box.waiting, posted{message: message, size: size, call: c})
 		signal(box.filled)
 	}
 }
 
-// message is m as kafka-go wants it, cut to what a broker takes, and how many bytes it takes at most.
-func (p *Publisher) message(m Message) (out kafka.Message, size int) {
-	out = kafka.Message{Topic: m.Topic, Key: m.Key, Value: m.Value, Headers: make([]kafka.Header, 0, len(m.Headers)+1)}
-	if m.Partition != nil {
-		out.WriterData = *m.Partition
-	}
+// fit is m cut to what a broker takes, and how many bytes it takes at most.
+func (p *Publisher) fit(m Message) (fitting Message, size int) {
 	size = len(m.Key) + len(m.Value) + 100
 	for _, h := range m.Headers {
-		out.Headers = append(out.Headers, kafka.Header(h))
 		size += len(h.Key) + len(h.Value) + 20
 	}
-	if excess := size - maxMessage; excess > 0 {
-		out.Value = m.Value[:max(len(m.Value)-excess, 0)]
-		if excess -= len(m.Value); excess > 0 { // absurd, but it must not be tried for ever
-			out.Key = m.Key[:max(len(m.Key)-excess, 0)]
-		}
-		if excess -= len(m.Key); excess > 0 {
-			out.Headers = nil
-		}
-		out.Headers = append(out.Headers, kafka.Header{Key: CutHeader, Value: []byte(strconv.Itoa(len(m.Value)))})
-		p.metrics.cut.Inc()
+	excess := size - maxMessage
+	if excess <= 0 {
+		return m, size
 	}
-	return out, min(size, maxMessage)
+	fitting = m
+	fitting.Value = m.Value[:max(len(m.Value)-excess, 0)]
+	if excess -= len(m.Value); excess > 0 { // absurd, but it must not be tried for ever
+		fitting.Key = m.Key[:max(len(m.Key)-excess, 0)]
+	}
+	if excess -= len(m.Key); excess > 0 {
+		fitting.Headers = nil
+	}
+	fitting.Headers = append(slices.Clip(fitting.Headers), event.Header{Key: CutHeader, Value: []byte(strconv.Itoa(len(m.Value)))})
+	p.metrics.cut.Inc()
+	return fitting, maxMessage
 }
 
 // Run publishes until ctx ends; then it goes on for publish.flush at most, while anything waits. A Publisher runs once.
@@ -177,22 +177,6 @@ func (p *Publisher) Run(ctx context.Context) error {
 	return nil
 }
 
-// writer makes what publishes to one topic.
-func (p *Publisher) writer(box *outbox) *kafka.Writer {
-	return &kafka.Writer{
-		Addr:         kafka.TCP(p.cfg.Brokers...),
-		Transport:    p.conn.transport,
-		Balancer:     &box.spread,
-		RequiredAcks: kafka.RequireAll,
-		BatchTimeout: p.cfg.Publish.Linger,
-		BatchSize:    maxWrite,
-		BatchBytes:   maxMessage + 1000,
-		MaxAttempts:  1, // what fails is tried again here, with what has come since
-		ReadTimeout:  requestTimeout,
-		WriteTimeout: requestTimeout,
-	}
-}
-
 // start hands each outbox that has no goroutine to run.
 func (p *Publisher) start(run func(*outbox)) {
 	p.mu.Lock()
@@ -217,22 +201,9 @@ func (p *Publisher) left() (messages int) {
 // write publishes what waits for one topic, one batch for each partition at a time. It ends when ctx has and nothing waits,
 // or when writing does.
 func (p *Publisher) write(ctx, writing context.Context, box *outbox) {
-	writer := p.writer(box)
-	defer writer.Close() // it waits for what is on the way; nothing is where writing has not ended
 	pause := newBackoff()
-	for {
-		batch := p.take(box)
-		if len(batch) == 0 {
-			select {
-			case <-box.filled:
-				continue
-			case <-ctx.Done():
-			}
-			if batch = p.take(box); len(batch) == 0 {
-				return
-			}
-		}
-		failed := p.attempt(writing, writer, box, batch)
+	for p.gather(ctx, box) {
+		failed := p.attempt(writing, box)
 		if len(failed) == 0 {
 			pause.reset()
 			continue
@@ -244,32 +215,53 @@ func (p *Publisher) write(ctx, writing context.Context, box *outbox) {
 	}
 }
 
-// take takes the first that wait, no more for any partition than make one of kafka-go's batches. Where it cuts several, a
-// later one may be taken by the broker and an earlier one refused.
-func (p *Publisher) take(box *outbox) []posted {
+// gather waits until there is something to publish, and then publish.linger for more to publish with it. It says false
+// where there is nothing and ctx has ended.
+func (p *Publisher) gather(ctx context.Context, box *outbox) bool {
+	for {
+		p.mu.Lock()
+		waiting := len(box.waiting)
+		p.mu.Unlock()
+		switch {
+		case waiting >= maxWrite:
+			return true
+		case waiting > 0:
+			sleep(ctx, p.cfg.Publish.Linger)
+			return true
+		case ctx.Err() != nil:
+			return false
+		}
+		select {
+		case <-box.filled:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// take takes the first that wait, no more for any partition than make one batch, and no more in all than make one request.
+func (p *Publisher) take(box *outbox, partitions []int) []posted {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	partitions := box.spread.partitions
-	if partitions == nil {
-		partitions = []int{0} // not known before the first attempt
-	}
-	most := min(len(partitions)*maxWrite, len(box.waiting))
+	most, room := min(len(partitions)*maxWrite, len(box.waiting)), maxRequest
 	type fill struct{ messages, bytes int }
-	filled := make(map[int]fill, len(partitions)) // by partition; a message may name one that there is not
+	filled := make(map[int32]fill, len(partitions)) // by partition; a message may name one that there is not
 	batch := make([]posted, 0, most)
 	var passed []posted
 	seen := 0
 	for seen < len(box.waiting) && len(batch) < most && len(passed) < most { // where few keys have most messages, not all is looked through
 		m := box.waiting[seen]
+		if room -= m.size; room < 0 {
+			break
+		}
 		seen++
-		at := box.spread.Balance(m.message, partitions...)
-		f := filled[at]
+		m.partition = spread(&m.message, partitions)
+		f := filled[m.partition]
 		if f.messages == maxWrite || f.bytes+m.size > maxMessage {
-			filled[at] = fill{messages: maxWrite} // nor is what comes behind it taken
+			filled[m.partition] = fill{messages: maxWrite} // nor is what comes behind it taken
 			passed = append(passed, m)
 			continue
 		}
-		filled[at] = fill{f.messages + 1, f.bytes + m.size}
+		filled[m.partition] = fill{f.messages + 1, f.bytes + m.size}
 		batch = append(batch, m)
 	}
 	box.waiting = box.waiting[seen-len(passed):]
@@ -285,49 +277,4 @@ func (p *Publisher) putBack(box *outbox, failed []posted) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	box.waiting = append(failed, box.waiting...)
-}
-
-// attempt publishes a batch and returns what was not acknowledged.
-func (p *Publisher) attempt(ctx context.Context, writer *kafka.Writer, box *outbox, batch []posted) (failed []posted) {
-	messages := make([]kafka.Message, len(batch))
-	for i := range batch {
-		messages[i] = batch[i].message
-	}
-	begun := time.Now()
-	err := writer.WriteMessages(ctx, messages...)
-	p.metrics.duration.Observe(time.Since(begun).Seconds())
-
-	var each kafka.WriteErrors
-	switch {
-	case err == nil:
-	case errors.As(err, &each): // one for each message, nil where it was acknowledged
-		for _, e := range each {
-			if e != nil {
-				err = e
-				break
-			}
-		}
-	default: // nothing was, as far as is known
-		each = make(kafka.WriteErrors, len(batch))
-		for i := range each {
-			each[i] = err
-		}
-	}
-	for i, b := range batch {
-		if each != nil && each[i] != nil {
-			failed = append(failed, b)
-			continue
-		}
-		p.metrics.queued.Dec()
-		if b.call.left.Add(-1) == 0 {
-			b.call.done()
-		}
-	}
-	if len(failed) > 0 {
-		p.metrics.failures.Add(float64(len(failed)))
-		box.trouble.about("publish to "+box.topic, err)
-	} else {
-		box.trouble.over()
-	}
-	return failed
 }

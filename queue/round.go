@@ -9,7 +9,6 @@ import (
 
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol/fetch"
-	"github.com/segmentio/kafka-go/protocol/metadata"
 )
 
 // mostTogether is how many partitions are asked about in one request. A broker looks at each of them when one has got a
@@ -87,7 +86,8 @@ func (r *rounds) run(ctx context.Context) {
 		if len(round) == 0 {
 			continue
 		}
-		for _, asks := range share(round, r.conn.leaders(ctx, r.topic)) {
+		leaders, _ := r.conn.leaders(ctx, r.topic) // where none are known, each request says what is wrong
+		for _, asks := range share(round, leaders.of) {
 			requests.Go(func() { r.send(ctx, asks) })
 		}
 	}
@@ -163,21 +163,4 @@ func (r *rounds) request(asks []*ask) *fetch.Request {
 	request.MinBytes = min(request.MinBytes, request.MaxBytes) // less may be asked for than the operator wants to wait for
 	request.Topics = []fetch.RequestTopic{{Topic: r.topic, Partitions: partitions}}
 	return request
-}
-
-// leaders are those of a topic's partitions, as far as the transport has heard of them.
-func (c *connection) leaders(ctx context.Context, topic string) map[int32]int32 {
-	response, err := c.transport.RoundTrip(ctx, c.client.Addr, &metadata.Request{TopicNames: []string{topic}})
-	if err != nil {
-		return nil
-	}
-	leaders := map[int32]int32{}
-	for _, t := range response.(*metadata.Response).Topics {
-		for _, p := range t.Partitions {
-			if p.ErrorCode == 0 {
-				leaders[p.PartitionIndex] = p.LeaderID
-			}
-		}
-	}
-	return leaders
 }

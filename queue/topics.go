@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol/metadata"
 )
 
 // Topic is a topic that EnsureTopics makes sure of.
@@ -154,6 +155,33 @@ func (c *connection) partitions(ctx context.Context, topic string) (int, error) 
 		return 0, fmt.Errorf("topic %s: %w", topic, err)
 	}
 	return len(response.Topics[0].Partitions), nil
+}
+
+// leaders are the brokers that lead a topic's partitions.
+type leaders struct {
+	partitions int
+	of         map[int32]int32 // by partition; those are missing that have none
+}
+
+// leaders are those of a topic, as far as the transport has heard: but for the first time it asks no broker.
+func (c *connection) leaders(ctx context.Context, topic string) (leaders, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	response, err := c.transport.RoundTrip(ctx, c.client.Addr, &metadata.Request{TopicNames: []string{topic}})
+	if err != nil {
+		return leaders{}, fmt.Errorf("ask for topic %s: %w", topic, err)
+	}
+	t := response.(*metadata.Response).Topics[0]
+	if t.ErrorCode != 0 {
+		return leaders{}, fmt.Errorf("topic %s: %w", topic, kafka.Error(t.ErrorCode))
+	}
+	found := leaders{partitions: len(t.Partitions), of: make(map[int32]int32, len(t.Partitions))}
+	for _, p := range t.Partitions {
+		if p.ErrorCode == 0 {
+			found.of[p.PartitionIndex] = p.LeaderID
+		}
+	}
+	return found, nil
 }
 
 func allLed(topics []kafka.Topic, wanted int) error {

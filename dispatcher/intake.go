@@ -69,6 +69,9 @@ func (c *core) takeFitting(records []queue.Record, now time.Time) (n int) {
 				return n
 			}
 			c.record(&records[n], &some[i], now)
+			if some[i].fault == nil { // else its letter has it
+				records[n].Release()
+			}
 			n++
 		}
 	}

@@ -7,7 +7,8 @@ import (
 	"pushd/queue/event"
 )
 
-// Record is one record of a topic as it was read. Its slices belong to whoever holds the Record; nobody writes to them.
+// Record is one record of a topic as it was read. Its slices belong to whoever holds the Record, until Release; nobody writes
+// to them.
 type Record struct {
 	Partition int32
 	Offset    int64
@@ -16,6 +17,17 @@ type Record struct {
 	Headers   []event.Header
 	Time      time.Time // the record's Kafka timestamp
 	Cut       event.Cut // what is not held, because no event is that large
+
+	piece *piece // what key and value lie in; nil where that is not used again
+}
+
+// Release gives back the memory of key and value, which must not be looked at any more. It is called once at most, for one
+// copy of the Record; where it is not called the collector has to do it.
+func (r *Record) Release() {
+	if r.piece != nil {
+		r.piece.add(-1)
+		r.piece = nil
+	}
 }
 
 // Message is one record to be published.
@@ -42,7 +54,7 @@ type Assignment struct {
 type Owner interface {
 	// Take hands over a batch in offset order. It blocks while the owner is full (this is how a partition is paused)
 	// and returns ctx's error when that ends first; then none of the batch counts as taken.
-	// The slice is the caller's again afterwards, the records' contents are the owner's.
+	// The slice is the caller's again afterwards, the records' contents are the owner's, who may Release them.
 	Take(ctx context.Context, batch []Record) error
 
 	// Release ends the ownership: it begins nothing new, waits until what is under way is settled and in the ledger,

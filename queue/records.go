@@ -3,6 +3,8 @@ package queue
 import (
 	"errors"
 	"io"
+	"sync"
+	"sync/atomic"
 
 	"github.com/segmentio/kafka-go/protocol"
 
@@ -15,6 +17,7 @@ import (
 func eachRecord(stream *protocol.RecordStream, partition int32, from int64, take func(Record) bool) (next int64, bytes int, err error) {
 	next = from
 	var data room
+	defer data.leave()
 	for _, batch := range stream.Records {
 		_, control := batch.(*protocol.ControlBatch)
 		bytes += batchOverhead
@@ -43,19 +46,52 @@ func eachRecord(stream *protocol.RecordStream, partition int32, from int64, take
 	return next, bytes, nil
 }
 
-// room is memory for the records of one answer, in pieces of several records. A piece lives as long as one of its records:
-// so it is not large, as a dead letter may wait for its broker.
-type room []byte
+// room is memory for the records of one answer, in pieces of several records.
+type room struct {
+	piece *piece
+	rest  []byte // of the piece
+	taken int64  // records that lie in it
+}
+
+// piece is memory that is used again when all records in it are released. It lives as long as one of them: so it is not large, as
+// a dead letter may wait for its broker.
+type piece struct {
+	data [pieceOfRoom]byte
+	held atomic.Int64 // records in it that are not released; less while it is filled, for those taken are counted when it is left
+}
 
 const pieceOfRoom = 16 << 10
 
-func (r *room) take(n int) []byte {
-	if n > len(*r) || *r == nil { // an empty key is a key
-		*r = make([]byte, max(n, pieceOfRoom))
+var pieces = sync.Pool{New: func() any { return new(piece) }}
+
+func (p *piece) add(records int64) {
+	if p.held.Add(records) == 0 {
+		pieces.Put(p)
 	}
-	taken := (*r)[:n:n]
-	*r = (*r)[n:]
-	return taken
+}
+
+// take returns n bytes, and the piece that they lie in, which has one record more now.
+func (r *room) take(n int) ([]byte, *piece) {
+	if n > pieceOfRoom {
+		return make([]byte, n), nil
+	}
+	if n > len(r.rest) || r.piece == nil { // an empty key is a key
+		r.leave()
+		r.piece = pieces.Get().(*piece)
+		r.rest = r.piece.data[:]
+	}
+	taken := r.rest[:n:n]
+	r.rest = r.rest[n:]
+	r.taken++
+	return taken, r.piece
+}
+
+// leave says that nothing more is taken of the piece.
+func (r *room) leave() {
+	if r.piece != nil {
+		r.piece.add(r.taken)
+	}
+	*r = room{}
 }
 
 // recordOf copies a record out of kafka-go's buffers and gives those back. Of what is larger than any event the beginning is
@@ -64,7 +100,8 @@ func recordOf(r *protocol.Record, partition int32, to *room) (Record, error) {
 	record := Record{Partition: partition, Offset: r.Offset, Time: r.Time}
 	key, value := min(size(r.Key), event.MaxKeptKey), min(size(r.Value), event.MaxValue)
 	record.Cut.Key, record.Cut.Value = beyond(r.Key, key), beyond(r.Value, value)
-	data := to.take(key + value)
+	data, piece := to.take(key + value)
+	record.piece = piece
 	var err error
 	if record.Key, err = copyOut(r.Key, data[:key:key]); err != nil {
 		return Record{}, err

@@ -143,9 +143,19 @@ func wakeOf(n int) *event.Event {
 		token = deadToken(uint64(n))
 	}
 	return &event.Event{
-		ID: "bench-" + strconv.Itoa(n), Tenant: tenant, Device: fmt.Sprintf("6F9619FF-8B86-D011-B42D-%012X", n),
+		ID: "bench-" + strconv.Itoa(n), Tenant: tenant, Device: deviceName(n),
 		Provider: providers.APNs, Token: token, PushMagic: magic, PushType: "mdm", Priority: event.Normal,
 	}
+}
+
+// deviceName is a UUID. A publisher at a rate must not cost what the daemon could have.
+func deviceName(n int) string {
+	const digits = "0123456789ABCDEF"
+	name := []byte("6F9619FF-8B86-D011-B42D-000000000000")
+	for i := len(name) - 1; n > 0; i, n = i-1, n>>4 {
+		name[i] = digits[n&15]
+	}
+	return string(name)
 }
 
 func (b *backlog) deleteTopics() error {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -51,6 +52,7 @@ func publish(in io.Reader) error {
 	if err := decoder.Decode(&task); err != nil {
 		return fmt.Errorf("read what to publish: %w", err)
 	}
+	debug.SetGCPercent(400) // the processor is the daemon's to use
 	client, err := kgo.NewClient(kgo.SeedBrokers(task.Broker), kgo.DefaultProduceTopic(task.Topic),
 		kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.ProducerLinger(task.linger()))
 	if err != nil {

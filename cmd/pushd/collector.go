@@ -23,8 +23,9 @@ const (
 	idleHeadroom = 32 << 20
 	// leastPercent bounds how often a large heap is collected.
 	leastPercent = 20
-	// leastHeap is reckoned with at least: below it the percentage would be larger than the runtime's own least heap is made for.
-	leastHeap = 64 << 20
+	// leastHeap is reckoned with at least: before the first collection nothing is known to be in use, and the runtime's own least
+	// heap, 4 MB, grows with the percentage too.
+	leastHeap = 8 << 20
 	// tuneEvery is how often it is looked at: a heap that grows fast has hardly been collected twice since.
 	tuneEvery = time.Second
 )

@@ -7,23 +7,26 @@ func TestTheCollectorHasItsHeadroom(t *testing.T) {
 	const busy, quiet = 100 << 20, 500 << 10 // bytes allocated in a second
 	for _, test := range []struct {
 		live, pace uint64
-		want       int
+		want       uint64 // MB of headroom
 	}{
-		{0, busy, 400}, // before the first collection
-		{64 << 20, busy, 400},
-		{128 << 20, busy, 200},
-		{512 << 20, busy, 50},
-		{600 << 20, busy, 28}, // 168 MB
-		{640 << 20, busy, 20}, // 128 MB
-		{4 << 30, busy, 20},
-		{0, quiet, 50},           // idleHeadroom
-		{10 << 20, 8 << 20, 125}, // 80 MB
-		{128 << 20, quiet, 25},
-		{640 << 20, quiet, 20},
+		{8 << 20, busy, 256},
+		{64 << 20, busy, 256},
+		{512 << 20, busy, 256},
+		{600 << 20, busy, 168},
+		{640 << 20, busy, 128},
+		{4 << 30, busy, 819}, // leastPercent
+		{8 << 20, quiet, 32},
+		{10 << 20, 8 << 20, 80},
+		{128 << 20, quiet, 32},
+		{640 << 20, quiet, 128},
 	} {
-		if got := collectorPercent(test.live, test.pace); got != test.want {
-			t.Errorf("with %d MB, %d kB a second: %d, want %d", test.live>>20, test.pace>>10, got, test.want)
+		percent := uint64(collectorPercent(test.live, test.pace))
+		if got := test.live * percent / 100 >> 20; got != test.want {
+			t.Errorf("with %d MB, %d kB a second: %d%%, so %d MB, want %d", test.live>>20, test.pace>>10, percent, got, test.want)
 		}
+	}
+	if got := collectorPercent(0, busy); got != 3200 { // of the runtime's 4 MB
+		t.Errorf("before the first collection: %d%%", got)
 	}
 	if live, allocated := heap(); live > 1<<40 || allocated == 0 || allocated > 1<<40 {
 		t.Errorf("the runtime's figures cannot be right: %d, %d", live, allocated)

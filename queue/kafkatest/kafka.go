@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -179,12 +180,17 @@ func freePorts(ports ...int) ([]int, error) {
 	return ports, nil
 }
 
+// jvm is what Kafka's own start script gives the JVM (bin/kafka-run-class.sh). With half of that heap and the JVM's own choices
+// there were collections of 8 ms twice a second at 75,000 records/s, which a measurement of latency shows.
+var jvm = []string{"-Xmx1G", "-server", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35",
+	"-XX:+ExplicitGCInvokesConcurrent", "-Djava.awt.headless=true"}
+
 // Restart starts the broker again after Kill or Shutdown, with its data, ports and user.
 func (k *Kafka) Restart(ctx context.Context) error {
 	if k.process != nil {
 		return errors.New("kafkatest: the broker runs")
 	}
-	cmd := exec.Command(k.java, "-Xmx512m", "-cp", filepath.Join(k.libs, "*"), "kafka.Kafka", k.properties())
+	cmd := exec.Command(k.java, append(slices.Clone(jvm), "-cp", filepath.Join(k.libs, "*"), "kafka.Kafka", k.properties())...)
 	cmd.Dir = k.dir
 	p, err := startProcess(ctx, cmd, k.output)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 
 // backlogOptions say what is there before the daemon is.
 type backlogOptions struct {
-	Backlog int `help:"Publish N events of the scenario's load first, for as many devices, then start the daemon, and measure how fast it catches up. What the scenario expects does not count, but whatever is lost does." group:"backlog" placeholder:"N"`
-	Known   int `name:"known-devices" help:"Write a ledger with N devices that were woken just now, before the daemon starts: its memory and its start are those of a large fleet. With any kind of run." group:"backlog" placeholder:"N"`
+	Backlog *int `help:"Publish N events of the scenario's load first, for as many devices, then start the daemon, and measure how fast it catches up. What the scenario expects does not count, but whatever is lost does." group:"backlog" placeholder:"N"`
+	Known   int  `name:"known-devices" help:"Write a ledger with N devices that were woken just now, before the daemon starts: its memory and its start are those of a large fleet. With any kind of run." group:"backlog" placeholder:"N"`
 }
 
 const (
@@ -21,13 +21,13 @@ const (
 )
 
 func (o *backlogOptions) faults(c *command) (faults []error) {
-	if o.Backlog != 0 && (o.Backlog < leastBacklog || o.Backlog > maxBacklog) {
-		faults = append(faults, fmt.Errorf("--backlog: %d events are not between %d and %d", o.Backlog, leastBacklog, maxBacklog))
+	if o.Backlog != nil && (*o.Backlog < leastBacklog || *o.Backlog > maxBacklog) {
+		faults = append(faults, fmt.Errorf("--backlog: %d events are not between %d and %d; leave it out to have none", *o.Backlog, leastBacklog, maxBacklog))
 	}
 	if o.Known < 0 || o.Known > maxKnown {
 		faults = append(faults, fmt.Errorf("--known-devices: %d is not between 0 and %d", o.Known, maxKnown))
 	}
-	if o.Backlog != 0 && (c.Ramp || c.Rate != nil || c.Duration != nil) {
+	if o.Backlog != nil && (c.Ramp || c.Rate != nil || c.Duration != nil) {
 		faults = append(faults, errors.New("--backlog is published as fast as the broker takes it: leave --ramp, --rate and --duration out"))
 	}
 	return faults

@@ -14,7 +14,7 @@ import (
 // compareOptions say what is compared.
 type compareOptions struct {
 	Compare   bool     `help:"Compare two results that --json has written: --compare a.json b.json. What is worse in the second one is marked; the exit code is 0 anyway." group:"compare"`
-	Threshold percent  `help:"A difference is marked beyond this part of the first result's value." default:"10%" group:"compare" placeholder:"10%"`
+	Threshold percent  `help:"A difference is marked beyond this part of the first result's value. Only with --compare." default:"10%" group:"compare" placeholder:"10%"`
 	Files     []string `arg:"" optional:"" help:"The two files of --compare." group:"compare" name:"file"`
 }
 

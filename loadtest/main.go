@@ -61,8 +61,8 @@ type command struct {
 }
 
 // Validate is called by kong.
-func (c *command) Validate() error {
-	var faults []error
+func (c *command) Validate(given *kong.Context) error {
+	faults := c.idle(given)
 	if c.Duration != nil && (*c.Duration < shortestRun || *c.Duration > longestRun) {
 		faults = append(faults, fmt.Errorf("--duration: %v is not between %v and %v", *c.Duration, shortestRun, longestRun))
 	}
@@ -71,6 +71,22 @@ func (c *command) Validate() error {
 	}
 	faults = append(append(faults, c.compareOptions.faults()), c.backlogOptions.faults(c)...)
 	return errors.Join(append(faults, c.rampOptions.faults(c)...)...)
+}
+
+// idle are faults of flags that were given without the one that they belong to, which has the name of their group: another run
+// than the one that was meant would start.
+func (c *command) idle(given *kong.Context) (faults []error) {
+	on := map[string]bool{"ramp": c.Ramp, "compare": c.Compare}
+	for _, part := range given.Path {
+		if part.Flag == nil || part.Flag.Group == nil {
+			continue
+		}
+		name, owner := part.Flag.Name, part.Flag.Group.Key
+		if isOn, owns := on[owner]; owns && !isOn && name != owner {
+			faults = append(faults, fmt.Errorf("--%s does nothing without --%s: add --%s, or leave --%s out", name, owner, owner, name))
+		}
+	}
+	return faults
 }
 
 func execute(args []string, stdout, stderr io.Writer) int {
@@ -175,8 +191,8 @@ func (c *command) load(rate *float64, duration *time.Duration) (*Scenario, error
 		if rate != nil {
 			s.scale(*rate)
 		}
-		if c.Backlog > 0 {
-			s.pileUp(c.Backlog)
+		if c.Backlog != nil {
+			s.pileUp(*c.Backlog)
 		}
 	})
 	if err != nil {
@@ -212,7 +228,7 @@ func (c *command) play(ctx context.Context, s *Scenario, stderr io.Writer) (outc
 	}
 	r := c.newRun(s, c.chosenSeed(), stderr)
 	defer r.progress.end()
-	if c.Backlog > 0 {
+	if c.Backlog != nil {
 		return r.catchUp(ctx)
 	}
 	return r.perform(ctx)

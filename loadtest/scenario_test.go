@@ -237,7 +237,7 @@ func TestAPlanHasEachEventAtItsTimeWhoeverAsksWhen(t *testing.T) {
 func TestABacklogIsForAsManyDevices(t *testing.T) {
 	t.Parallel()
 	for _, name := range names() {
-		s, err := (&command{Scenario: name, backlogOptions: backlogOptions{Backlog: 300_000}}).load(nil, nil)
+		s, err := (&command{Scenario: name, backlogOptions: backlogOptions{Backlog: new(300_000)}}).load(nil, nil)
 		if err != nil {
 			t.Error(err)
 			continue

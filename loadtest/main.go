@@ -69,7 +69,7 @@ func (c *command) Validate(given *kong.Context) error {
 	if c.Rate != nil && !(*c.Rate > 0 && *c.Rate <= maxRate) {
 		faults = append(faults, fmt.Errorf("--rate: %g events per second is not above 0 and at most %d", *c.Rate, maxRate))
 	}
-	faults = append(append(faults, c.compareOptions.faults()), c.backlogOptions.faults(c)...)
+	faults = append(append(faults, named(c.Brokers).Validate(), c.compareOptions.faults()), c.backlogOptions.faults(c)...)
 	return errors.Join(append(faults, c.rampOptions.faults(c)...)...)
 }
 

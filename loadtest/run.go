@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"pushd/loadtest/broker"
 	"pushd/loadtest/daemon"
 	"pushd/loadtest/management"
 	"pushd/loadtest/mixture"
@@ -88,7 +89,7 @@ func (r *run) perform(ctx context.Context) (res *Result, err error) {
 func (r *run) setUp(ctx context.Context) (err error) {
 	if len(r.brokers) > 0 { // the longest wait, and the one for which only the caller can do something, comes first
 		r.progress.stage("looking for the broker at %s", strings.Join(r.brokers, ", "))
-		if err := awaitBroker(ctx, r.brokers, brokerWithin); err != nil {
+		if err := named(r.brokers).Await(ctx, broker.Within); err != nil {
 			return err
 		}
 	}

@@ -9,7 +9,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
+
+	"pushd/loadtest/broker"
 )
 
 // command is the command line.
@@ -22,7 +25,7 @@ type command struct {
 	WarmUp  time.Duration `name:"warm-up" help:"How long each runs before it is measured; 0s: 1s, or 300ms with --quick." default:"0s"`
 	Measure time.Duration `help:"How long it is measured then; 0s: 3s, or 800ms with --quick." default:"0s"`
 	LiveFor time.Duration `name:"live-for" help:"How long a daemon is measured while events are published; 0s: 60s, or 3s with --quick." default:"0s"`
-	Kafka   string        `help:"Address of an Apache Kafka, to measure the daemon with it too; topics are made there and deleted." env:"KAFKA_ADDR" placeholder:"HOST:PORT"`
+	Kafka   string        `help:"Address of an Apache Kafka, to measure the daemon with it too, which daemon-kafka, daemon-live and daemon-half do; topics are made there and deleted." env:"KAFKA_ADDR" placeholder:"HOST:PORT"`
 	Pushd   string        `help:"The daemon's binary; without it, it is built from this checkout." placeholder:"PATH"`
 }
 
@@ -50,7 +53,20 @@ func (c *command) Validate() error {
 			faults = append(faults, fmt.Errorf("--pushd: %s cannot be run: %w; name the daemon's binary, or leave it out to have it built from this checkout", c.Pushd, errors.Unwrap(err)))
 		}
 	}
+	for _, name := range kafkaParts {
+		if c.Kafka == "" && slices.Contains(c.Only, name) {
+			faults = append(faults, fmt.Errorf("--only: %s needs --kafka or KAFKA_ADDR, the address of an Apache Kafka; \"make kafka\" starts one", name))
+		}
+	}
+	if c.Kafka != "" {
+		faults = append(faults, c.broker().Validate())
+	}
 	return errors.Join(faults...)
+}
+
+// broker is the one of --kafka.
+func (c *command) broker() *broker.Named {
+	return &broker.Named{Addresses: []string{c.Kafka}, By: "--kafka or KAFKA_ADDR", OrElse: "name with --only the parts that need none"}
 }
 
 // fill puts the defaults in.

@@ -7,8 +7,10 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
+	"pushd/loadtest/broker"
 	"pushd/loadtest/daemon"
 	"pushd/providers/apns"
 )
@@ -91,6 +93,9 @@ func (l *lab) parts() []part {
 	return slices.DeleteFunc(all, func(p part) bool { return !l.wanted(p.name) })
 }
 
+// kafkaParts are those that need --kafka.
+var kafkaParts = []string{"daemon-kafka", "daemon-live", "daemon-half"}
+
 // quickParts are those of --quick.
 var quickParts = []string{"apns", "fcm", "daemon"}
 
@@ -108,7 +113,10 @@ func (c *command) wanted(name string) bool {
 // measureAll holds the contests that are asked for. What cannot be measured is left out of the result, and is the error
 // beside it.
 func (l *lab) measureAll(ctx context.Context) (*result, error) {
-	var err error
+	err := l.lookForKafka(ctx)
+	if err != nil {
+		return nil, err
+	}
 	res := &result{Date: time.Now(), Rounds: l.Rounds, Measure: l.Measure}
 	if res.Machine, err = thisMachine(ctx); err != nil {
 		return nil, err
@@ -132,6 +140,20 @@ func (l *lab) measureAll(ctx context.Context) (*result, error) {
 	}
 	res.Parts, err = l.runGo(ctx)
 	return res, errors.Join(append(faults, err)...)
+}
+
+// lookForKafka sees that the broker answers, if parts are asked for that need it: it would be found out after minutes
+// otherwise. Where none is named, nobody asked for these parts by name.
+func (l *lab) lookForKafka(ctx context.Context) error {
+	if !slices.ContainsFunc(kafkaParts, l.wanted) {
+		return nil
+	}
+	if l.Kafka == "" {
+		l.say("%s are left out: they need --kafka or KAFKA_ADDR", strings.Join(kafkaParts, ", "))
+		return nil
+	}
+	l.say("looking for the broker at %s", l.Kafka)
+	return l.broker().Await(ctx, broker.Within)
 }
 
 // hold prepares a contest and holds it.

@@ -55,7 +55,7 @@ func (n *Named) Await(ctx context.Context, within time.Duration) error {
 		case <-ticker.C:
 		case <-ctx.Done():
 			if errors.Is(ctx.Err(), context.Canceled) {
-				return ctx.Err()
+				return context.Cause(ctx)
 			}
 			return fmt.Errorf("no broker answers at %s, given by %s, within %v: %w; start one there, give another address, or %s",
 				strings.Join(n.Addresses, ", "), n.By, within, errors.Join(slices.Collect(maps.Values(causes))...), n.OrElse)

@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"context"
+	"errors"
 	"net"
 	"strings"
 	"testing"
@@ -28,6 +30,17 @@ func TestABrokerThatDoesNotAnswerIsNamed(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "no broker answers at "+address+", given by --brokers, within 300ms: ") || !strings.Contains(err.Error(), cause) || !strings.HasSuffix(err.Error(), "or leave it out") {
 			t.Errorf("%s: %v", address, err)
 		}
+	}
+}
+
+func TestLookingEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	told := errors.New("told to end")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(told)
+	named := Named{Addresses: []string{"127.0.0.1:1"}}
+	if err := named.Await(ctx, Within); err != told {
+		t.Errorf("got %v", err)
 	}
 }
 

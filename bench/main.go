@@ -10,7 +10,8 @@
 //
 // Whether the whole daemon holds a rate and loses nothing is the question of the load test.
 //
-// Exit codes: 0 all was measured; 1 something could not be; 2 it was called wrongly.
+// Exit codes: 0 all was measured; 1 something could not be; 2 it was called wrongly. "go run" makes 1 of both: build
+// it to see them.
 package main
 
 import (

@@ -4,7 +4,7 @@ import "time"
 
 const (
 	// gather is how long what is not urgent waits before a gate, for more that can be sent with it.
-	gather = time.Millisecond
+	gather = 300 * time.Microsecond
 	// gatherResults is how long results wait before a shard, where no other input takes them along. Nothing is sent
 	// later by that: their gate has heard of them.
 	gatherResults = 5 * time.Millisecond

@@ -54,16 +54,16 @@ type play struct {
 	fail     context.CancelCauseFunc // ends the play
 	busy     sync.WaitGroup          // the publisher, and who listens
 
-	load      *mixture.Mixture
-	stage     *stage.Stage
-	trouble   trouble          // that the simulators play
-	kafka     *kafkatest.Kafka // nil where the broker is another one
-	server    management.Server
-	legs      []*leg        // the ways from the daemons, where they are proxied: to apns, fcm and kafka
-	enough    chan struct{} // closed when no more shall be published
-	enoughNow sync.Once
-	published chan struct{} // closed when no more is published
-	running   []*member
+	load        *mixture.Mixture
+	unpublished []mixture.Record // of the load; the publisher's while it runs
+	stage       *stage.Stage
+	trouble     trouble          // that the simulators play
+	kafka       *kafkatest.Kafka // nil where the broker is another one
+	server      management.Server
+	legs        []*leg        // the ways from the daemons, where they are proxied: to apns, fcm and kafka
+	enough      func()        // says that no more shall be published; it may be called again
+	published   chan struct{} // closed when no more is published
+	running     []*member
 }
 
 // setUp sets the stage, without a daemon.
@@ -80,6 +80,7 @@ func (p *play) setUp(ctx context.Context) (err error) {
 	if p.worsen != nil {
 		p.worsen(p.load)
 	}
+	p.unpublished = p.load.Records
 	if p.stage, err = stage.BuildProviders(p.dir, p.load, latency, stage.Play(&p.trouble)); err != nil {
 		return fmt.Errorf("set up the simulators: %w", err)
 	}
@@ -171,20 +172,20 @@ func (p *play) goOn(ctx context.Context, what string, do func(context.Context) e
 	})
 }
 
-// publish publishes the load until it is enough, or all of it is published.
+// publish publishes the load, or what is left of it, until it is enough or all of it is published.
 func (p *play) publish(ctx context.Context) {
-	p.enough, p.published = make(chan struct{}), make(chan struct{})
-	rest := p.load.Records
+	enough := make(chan struct{})
+	p.enough, p.published = sync.OnceFunc(func() { close(enough) }), make(chan struct{})
 	p.goOn(ctx, "publish", func(ctx context.Context) error {
 		defer close(p.published)
 		return p.server.PublishFrom(ctx, func(most int) []mixture.Record {
 			select {
-			case <-p.enough:
+			case <-enough:
 				return nil
 			default:
 			}
-			batch := rest[:min(most, len(rest))]
-			rest = rest[len(batch):]
+			batch := p.unpublished[:min(most, len(p.unpublished))]
+			p.unpublished = p.unpublished[len(batch):]
 			return batch
 		}, p.perSecond())
 	})
@@ -202,7 +203,7 @@ func (p *play) loaded() error {
 
 // endPublishing has no more published; it may be called again.
 func (p *play) endPublishing(ctx context.Context) error {
-	p.enoughNow.Do(func() { close(p.enough) })
+	p.enough()
 	select {
 	case <-p.published:
 		return nil

@@ -5,7 +5,6 @@ import "time"
 // trend is how something that is looked at again and again grows.
 type trend struct {
 	what   string
-	slack  float64 // by how much it comes and goes where nothing leaks
 	at     []time.Duration
 	values []float64
 }

@@ -93,7 +93,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 		case err != nil:
-			c.notJoined("join the consumer group", err)
+			c.notJoined("join the consumer group "+c.cfg.Group, err)
 		default:
 			c.serve(ctx, gen)
 		}

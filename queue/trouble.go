@@ -48,7 +48,7 @@ func (t trouble) mend() string {
 		unreachable:     "check kafka.brokers, the network, and that the brokers' advertised listeners can be reached from here; where a listener speaks TLS, set kafka.tls.enable",
 		untrusted:       "check kafka.tls.ca, and that the broker's certificate names the host that it is reached by",
 		unauthenticated: "check kafka.sasl.mechanism, kafka.sasl.username and the content of kafka.sasl.password_file",
-		unauthorized:    "allow this user to Read kafka.topic and kafka.group, and to Write the topics it publishes to; SECURITY.md has the list",
+		unauthorized:    "allow this user to Read kafka.topic, kafka.group and retry.topic, and to Write the topics it publishes to; with kafka.create_topics, to Create topics, and to Alter retry.topic; SECURITY.md has the list",
 		unknownTopic:    "create the topic, or set kafka.create_topics; or allow this user to Describe it, for brokers hide what a user may not see",
 		noCoordinator:   "nothing, while a cluster starts or a broker is replaced; else check the replicas of __consumer_offsets",
 		fenced:          "nothing: the group has gone on without this member, which joins again",

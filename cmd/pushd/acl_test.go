@@ -273,3 +273,38 @@ func TestAMissingPermissionIsTold(t *testing.T) {
 		})
 	}
 }
+
+// What SECURITY.md has an operator permit who works on dead letters is enough, and all of it is needed.
+func TestEachDeadCommandNeedsThePermissionsThatAreTold(t *testing.T) {
+	t.Parallel()
+	for command, args := range map[string][]string{
+		"list": nil, "show": {"0/0"}, "replay": {"--tenant=acme", "--commit"}, "drop": {"--tenant=acme", "--commit"},
+	} {
+		all := permissions(t, "pushd dead "+command)
+		play := func(t *testing.T, permitted []permission) (*permitting, outcome) {
+			t.Helper()
+			g, o := newPermitting(t, permitted), &office{t: t}
+			g.write(t, event.DeadTopic, toTheFirst, o.letter("acme/d-1", goodWake), o.letter("acme/d-2", goodWake), o.letter("acme/d-3", goodWake))
+			return g, pushd(nil, append([]string{"dead", command, "--kafka.brokers=" + g.addr, "--kafka.sasl.mechanism=scram-sha-256",
+				"--kafka.sasl.username=pushd", "--kafka.sasl.password_file=" + passwordFile(t)}, args...)...)
+		}
+		t.Run(command, func(t *testing.T) {
+			t.Parallel()
+			if _, got := play(t, all); got.code != exitOK {
+				t.Error(got)
+			}
+		})
+		for _, missing := range all {
+			t.Run(command+" without "+missing.operation+" of "+missing.setting, func(t *testing.T) {
+				t.Parallel()
+				g, got := play(t, without(all, missing))
+				if got.code != exitFailed || !strings.Contains(got.stderr, missing.name) || !strings.Contains(got.stderr, "allow this user to") {
+					t.Error(got)
+				}
+				if published := g.holds(t, event.CheckinTopic); published > 1 {
+					t.Errorf("%d letters are published, and none is marked", published)
+				}
+			})
+		}
+	}
+}

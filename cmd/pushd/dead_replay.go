@@ -100,7 +100,9 @@ type replay struct {
 func (r *replay) run(ctx context.Context, chosen []letter) error {
 	chosen = r.leaveOutMarked(chosen, event.Replayed) // one that was dropped may be taken up again
 	err := r.each(ctx, chosen, func(record *queue.Record, dead *event.DeadLetter) error {
-		if len(r.letters) == postAtOnce || len(r.letters) > 0 && r.letters[0].Place.partition != record.Partition {
+		// The first goes alone: where this user may not write marks, it is the only one that would be replayed again.
+		first := len(r.done) == 0 && len(r.letters) == 1
+		if first || len(r.letters) == postAtOnce || len(r.letters) > 0 && r.letters[0].Place.partition != record.Partition {
 			if err := r.post(ctx); err != nil {
 				return err
 			}

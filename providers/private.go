@@ -13,16 +13,21 @@ func CheckPrivate(path string, info fs.FileInfo) error {
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
 		owner = int(stat.Uid)
 	}
-	if mode := info.Mode().Perm(); !private(mode, owner, os.Geteuid()) {
-		return fmt.Errorf("%s can be read by others (mode %04o): chmod 600 %s", path, mode, path)
+	mode, more := info.Mode().Perm(), ""
+	switch {
+	case private(mode, owner):
+		return nil
+	case owner == 0:
+		more = ", or 640 where pushd reads it by its group"
 	}
-	return nil
+	return fmt.Errorf("%s can be read by others (mode %04o): chmod 600 %s%s", path, mode, path, more)
 }
 
-// private: nobody but the owner may read it. Where the owner is root and this process another user, the group may read it
-// too, for that is how systemd (LoadCredential=) and Kubernetes (fsGroup) hand a file to a service.
-func private(mode fs.FileMode, owner, user int) bool {
-	if owner == 0 && user != 0 {
+// private: nobody but the owner may read it. Where the owner is root the group may read it too, for that is how systemd
+// (LoadCredential=, or a group of the unit's) and Kubernetes (fsGroup) hand a file to a service. Who asks does not matter: what
+// is right for the service is right for root, who checks it before.
+func private(mode fs.FileMode, owner int) bool {
+	if owner == 0 {
 		return mode&0o037 == 0
 	}
 	return mode&0o077 == 0

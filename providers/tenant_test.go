@@ -338,7 +338,7 @@ func TestLoadTenantsRefusesSecretsThatOthersCanRead(t *testing.T) {
 	t.Parallel()
 	key := newKey(t)
 	certificate := pemOf("CERTIFICATE", validCertificate(t, key, topic).Raw)
-	for _, mode := range []os.FileMode{0o640, 0o604, 0o644, 0o660, 0o601} {
+	for _, mode := range []os.FileMode{0o620, 0o604, 0o644, 0o660, 0o601} {
 		f := newFolder(t)
 		f.write("cert.pem", 0o644, certificate)
 		f.write("acme.key", mode, pkcs8(t, key))

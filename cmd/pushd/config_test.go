@@ -119,7 +119,7 @@ func TestAFileOfKafkasSecretsThatOthersCanReadIsRefused(t *testing.T) {
 	}
 	got := pushd(nil, args...)
 	for _, key := range []string{"kafka.tls.key", "kafka.sasl.password_file"} {
-		if want := "command line: " + key + ": " + secret + " can be read by others (mode 0644): chmod 600 " + secret + "\n"; got.code != exitUsage || !strings.Contains(got.stderr, want) {
+		if want := "command line: " + key + ": " + secret + " can be read by others (mode 0644): chmod 600 " + secret; got.code != exitUsage || !strings.Contains(got.stderr, want) {
 			t.Errorf("exit code %d; no line says %q:\n%s", got.code, want, got.stderr)
 		}
 	}

@@ -75,6 +75,10 @@ func TestCheckConfigSumsUpWhereAllIsWell(t *testing.T) {
 // What is not known is not guessed: a tenant's fault that comes of a directory nobody named only distracts.
 func TestCheckConfigLooksOnlyAtTenantsThatItKnows(t *testing.T) {
 	t.Parallel()
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, row := range map[string]struct {
 		config, want string
 		looked       bool
@@ -82,7 +86,8 @@ func TestCheckConfigLooksOnlyAtTenantsThatItKnows(t *testing.T) {
 		"no YAML":            {"tenants:\n\tdir: x\n", ":2: this is not YAML", false},
 		"no settings":        {"- tenants\n", ":1: a configuration is settings", false},
 		"no directory named": {"tenants: {dir: [a, b]}\n", ":1: tenants.dir: is one value", false},
-		"no such directory":  {"log: {level: info}\ntenants: {dir: testdata/none}\n", ":2: tenants.dir: testdata/none: there is no such directory; make it and put one YAML file for each tenant there", true},
+		"no such directory":  {"log: {level: info}\ntenants: {dir: testdata/none}\n", ":2: tenants.dir: testdata/none: there is no such directory (" + here + "/testdata/none, as a relative path begins in the working directory); make it and put one YAML file for each tenant there", true},
+		"nowhere at all":     {"tenants: {dir: /none}\n", ":1: tenants.dir: /none: there is no such directory; make it", true},
 		"no tenant":          {"tenants:\n  dir: " + t.TempDir() + "\n", "there is no tenant; put one YAML file for each there", true},
 	} {
 		got := pushd(nil, "check-config", "-c", file(t, row.config))

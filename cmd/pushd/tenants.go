@@ -48,7 +48,11 @@ func (c TenantsConfig) isDir(f providers.Fault) bool { return f.File == filepath
 // dirFault is a fault of the directory as one of the setting that names it, with what to do.
 func (c TenantsConfig) dirFault(f providers.Fault) error {
 	if errors.Is(f.What, fs.ErrNotExist) {
-		return fmt.Errorf("tenants.dir: %s: there is no such directory; make it and put one YAML file for each tenant there (docs/tenants.md), or name another", c.Dir)
+		meant := "" // where the path begins is not for everybody to see
+		if whole, err := filepath.Abs(c.Dir); err == nil && !filepath.IsAbs(c.Dir) {
+			meant = fmt.Sprintf(" (%s, as a relative path begins in the working directory)", whole)
+		}
+		return fmt.Errorf("tenants.dir: %s: there is no such directory%s; make it and put one YAML file for each tenant there (docs/tenants.md), or name another", c.Dir, meant)
 	}
 	return fmt.Errorf("tenants.dir: %s: %w", c.Dir, f.What)
 }

@@ -107,17 +107,14 @@ func (c *simulateCmd) Validate() error {
 	return errors.Join(faults...)
 }
 
-// Run simulates until SIGINT or SIGTERM. A SIGHUP is about the script; without one it ends the process, as it does when a
-// terminal is closed.
+// Run simulates until SIGINT or SIGTERM. A SIGHUP is about the script; that of a terminal that was closed ends it too.
 func (c *simulateCmd) Run(p *process) error {
 	ctx, restore := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer restore()
 	context.AfterFunc(ctx, restore)
 	hangup := make(chan os.Signal, 1)
-	if c.Faults != "" {
-		signal.Notify(hangup, syscall.SIGHUP)
-		defer signal.Stop(hangup)
-	}
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	return c.simulate(ctx, p, hangup, func() {})
 }
 
@@ -146,12 +143,11 @@ func (c *simulateCmd) simulate(ctx context.Context, p *process, told <-chan os.S
 		case <-ticker.C:
 			t.tellRefusals()
 		case <-told:
-			if script, err := c.readFaults(t.tenants); err != nil {
-				t.screen.show(trialScriptFaulty{happened("script_faulty"), err.Error()})
-			} else {
-				t.screen.show(trialScriptRead{happened("script_read"), c.Faults})
-				t.play(ctx, script)
+			script, came := c.again(t.tenants)
+			if !t.screen.show(came) {
+				return nil // the terminal is closed
 			}
+			t.play(ctx, script)
 		case <-ctx.Done():
 			t.faults.end()
 			t.tellRefusals()
@@ -159,6 +155,18 @@ func (c *simulateCmd) simulate(ctx context.Context, p *process, told <-chan os.S
 			return nil
 		}
 	}
+}
+
+// again reads the script again, and says what came of it; there is none to play where it is faulty or none was given.
+func (c *simulateCmd) again(tenants []trialTenant) (*simulator.Script, news) {
+	script, err := c.readFaults(tenants)
+	switch {
+	case err != nil:
+		return nil, trialScriptFaulty{happened("script_faulty"), err.Error()}
+	case script == nil:
+		return nil, trialScriptNone{happened("script_none")}
+	}
+	return script, trialScriptRead{happened("script_read"), c.Faults}
 }
 
 // trial is the simulators and the broker, running.

@@ -60,6 +60,32 @@ faults:
 	s.screen.await(`(?m)  apns  accepted  .* token aa11bb22…  push 1$`)
 }
 
+func TestASighupWithoutAScriptChangesNothing(t *testing.T) {
+	t.Parallel()
+	s := startSimulation(t, anywhere(t.TempDir()))
+	s.hangup <- syscall.SIGHUP
+	s.screen.await(`(?m)  both  script    no --faults were given: nothing to read again$`)
+	s.hangup <- syscall.SIGHUP // it listens on
+}
+
+// The shell sends a SIGHUP too when its terminal is closed; then nobody is left who could see, or end, the trial.
+func TestASighupThatNobodyCanBeToldOfEndsATrial(t *testing.T) {
+	t.Parallel()
+	seen, screen, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer screen.Close()
+	hangup, ended := make(chan os.Signal), make(chan error, 1)
+	go func() {
+		ended <- anywhere(t.TempDir()).simulate(t.Context(), &process{stdout: screen, stderr: io.Discard}, hangup, func() { seen.Close() })
+	}()
+	hangup <- syscall.SIGHUP
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAScriptThatIsReplacedIsNotPlayedOn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -26,7 +26,8 @@ type trialScreen struct {
 // news is something that happened: its fields are the JSON, line is the text.
 type news interface{ line() string }
 
-func (s *trialScreen) show(n news) {
+// show shows news, and says whether somebody may have seen it.
+func (s *trialScreen) show(n news) bool {
 	text := n.line()
 	if s.json {
 		encoded, err := json.Marshal(n)
@@ -37,7 +38,8 @@ func (s *trialScreen) show(n news) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, _ = io.WriteString(s.out, text) // who closed the output does not want to read it
+	_, err := io.WriteString(s.out, text)
+	return err == nil // who closed the output does not want to read it
 }
 
 // happening is what all news have.
@@ -197,6 +199,13 @@ type trialScriptFaulty struct {
 
 func (s trialScriptFaulty) line() string {
 	return fmt.Sprintf("%s  both  script    the one before goes on:\n  %s\n", s.clock(), strings.ReplaceAll(s.Error, "\n", "\n  "))
+}
+
+// trialScriptNone says that there is none.
+type trialScriptNone struct{ happening }
+
+func (s trialScriptNone) line() string {
+	return fmt.Sprintf("%s  both  script    no --faults were given: nothing to read again\n", s.clock())
 }
 
 // trialSummary is how much there was of each.

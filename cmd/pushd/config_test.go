@@ -267,8 +267,8 @@ func TestExitCodesSayWhoseFaultItWas(t *testing.T) {
 	}{
 		{"help", []string{"--help"}, exitOK, "Usage: pushd"},
 		{"help of a command", []string{"config", "show", "--help"}, exitOK, "--merge.interval=30s"},
-		{"no command", nil, exitUsage, "expected one of"},
-		{"unknown command", []string{"rum"}, exitUsage, "unexpected argument rum"},
+		{"no command", nil, exitUsage, "a command is missing"},
+		{"unknown command", []string{"rum"}, exitUsage, `there is no command "rum" (did you mean "run"?)`},
 		{"unknown flag", []string{"config", "show", "--merge.intervall=1s"}, exitUsage, `did you mean "--merge.interval"?`},
 		{"bad flag", []string{"config", "show", "--merge.interval=1"}, exitUsage, "write a number with its unit"},
 		{"bad choice", []string{"config", "show", "--log.level=loud"}, exitUsage, `command line: log.level: "loud" is not one of debug, info, warn, error`},

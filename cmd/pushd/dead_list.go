@@ -29,6 +29,9 @@ func (c *deadListCmd) Run(p *process) error {
 	if err := c.check(); err != nil {
 		return err
 	}
+	if c.Limit < 0 {
+		return usageError{fmt.Errorf("--limit: %d is below 0; 0 lists all", c.Limit)}
+	}
 	return atDesk(p, &c.Config, func(ctx context.Context, d *desk) error {
 		found, err := d.read(ctx, c.takes)
 		if err != nil {

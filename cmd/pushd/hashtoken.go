@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -14,23 +15,38 @@ type hashTokenCmd struct {
 	Settings
 }
 
-// Run reads tokens, one a line, from the standard input: an argument would stand in the list of processes.
+// Help is shown by "pushd hash-token --help".
+func (hashTokenCmd) Help() string {
+	return `Reads tokens from standard input, one a line, and writes for each the token_hash that feedback has for it. An argument would stand
+in the list of processes, and what is typed into a shell in its history:
+
+  pushd hash-token --config pushd.yaml < tokens.txt
+
+Write a token exactly as in its event, capitals included: another spelling is another hash. The hashes are the ledger's own, so
+this asks the daemon that runs with the same configuration on this machine; run it as the daemon's user.`
+}
+
+// Run reads tokens, one a line, from the standard input.
 func (c *hashTokenCmd) Run(p *process) error {
 	remote, err := findRemote(c.Store.Dir)
 	if err != nil {
 		return err
 	}
-	lines := bufio.NewScanner(p.stdin)
+	lines, tokens := bufio.NewScanner(p.stdin), 0
 	for lines.Scan() {
 		token := strings.TrimSpace(lines.Text())
 		if token == "" {
 			continue
 		}
+		tokens++
 		var answer hashAnswer
 		if err := remote.post("/control/tokens/hash", url.Values{"token": {token}}, &answer); err != nil {
 			return err
 		}
 		fmt.Fprintln(p.stdout, answer.Hash)
+	}
+	if tokens == 0 && lines.Err() == nil {
+		return usageError{errors.New("there was no token on standard input; write them there, one a line")}
 	}
 	return lines.Err()
 }

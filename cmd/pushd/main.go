@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/alecthomas/kong"
 )
@@ -38,7 +39,8 @@ type commands struct {
 	Partitions partitionsCmd  `cmd:"" help:"List the partitions that a running daemon stopped for bad records, and let them go on."`
 	HashToken  hashTokenCmd   `cmd:"" name:"hash-token" help:"Tell what the feedback of a running daemon calls device tokens."`
 	AdminToken adminTokenCmd  `cmd:"" name:"admin-token" help:"Make a token for the admin listener."`
-	Version    versionCmd     `cmd:"" help:"Show the version."`
+	Version    versionCmd     `cmd:"" help:"Show the version; so does --version."`
+	Help       helpCmd        `cmd:"" help:"Show how a command is called; so does its --help."`
 }
 
 // process is what a command gets from the world it runs in.
@@ -63,6 +65,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 }
 
 func runIn(p *process, args []string) int {
+	if slices.Equal(args, []string{"--version"}) { // as a flag it would stand in the help of each command
+		args = []string{"version"}
+	}
 	p.args = args
 	helped := false // --help was printed; kong goes on after it, and whatever it says then does not matter
 	command, err := newParser(&commands{}, p, func(int) { helped = true }).Parse(args)
@@ -74,7 +79,7 @@ func runIn(p *process, args []string) int {
 	case check != nil:
 		return complain(p, check.Run(p))
 	case err != nil:
-		return complain(p, usageError{err})
+		return complain(p, usageError{inOurWords(err)})
 	}
 	return complain(p, command.Run())
 }

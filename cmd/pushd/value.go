@@ -48,7 +48,7 @@ type lenient struct {
 func (m lenient) Decode(ctx *kong.DecodeContext, target reflect.Value) error {
 	err := m.Mapper.Decode(ctx, target)
 	if key := ctx.Value.Name; err != nil && m.known.byKey[key] != nil {
-		m.note(fault{where: commandLine, key: key, what: err.Error()})
+		m.note(fault{where: commandLine, key: key, what: inOurWords(err).Error()})
 		standIn := &kong.DecodeContext{Value: ctx.Value, Scan: kong.Scan().PushTyped(ctx.Value.Default, kong.FlagValueToken)}
 		_ = m.Mapper.Decode(standIn, target) // a list's default is not its elements': they stay empty
 		return nil

@@ -92,6 +92,16 @@ func (a *account) tell(what string) error {
 	return err
 }
 
+// undone is the error of letters that were named and are left out for a mark: what was named was not done, and a script that
+// named them is to hear of it.
+func (a *account) undone() error {
+	n := len(a.leftOut) - a.refused
+	if n == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s left out: what was done is not done again", plural(n, "dead letter was", "dead letters were"))
+}
+
 // accountJSON is the account as --json writes it. It has one of published and dropped, be it empty.
 type accountJSON struct {
 	DryRun    bool            `json:"dry_run"` // nothing was done: this is what would be

@@ -61,7 +61,7 @@ func TestDeadReplayAndDropAccountInJSON(t *testing.T) {
 		if commit {
 			args = append(args, "--commit")
 		}
-		a := o.accountOf(exitOK, args...)
+		a := o.accountOf(exitFailed, args...) // 0/1 was named, and is not dropped
 		if a.DryRun == commit || a.Published != nil || placesOf(a.Dropped) != "0/2" || (*a.Dropped)[0].Tenant != "beta" {
 			t.Errorf("drop, commit %t: %+v", commit, a)
 		}
@@ -85,7 +85,7 @@ func TestDeadDropSaysWhatItLeavesOut(t *testing.T) {
 	for _, more := range [][]string{nil, {"--commit"}} {
 		got := o.pushd(append([]string{"drop", "0/0", "0/2"}, more...)...)
 		for _, part := range []string{"0/0  left out: was replayed by ops@desk at 20", "0/2  left out: was dropped by ops@desk at 20", "0 dead letters"} {
-			if got.code != exitOK || !strings.Contains(got.stdout, part) {
+			if got.code != exitFailed || !strings.Contains(got.stderr, "2 dead letters were left out") || !strings.Contains(got.stdout, part) {
 				t.Errorf("%v: %q is missing in %+v", more, part, got)
 			}
 		}

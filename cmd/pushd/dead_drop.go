@@ -39,7 +39,7 @@ func (c *deadDropCmd) Run(p *process) error {
 				account.done = append(account.done, l.summed())
 				account.would(l.place, fmt.Sprintf("%s %s/%s", printable(l.reason), dash(l.tenant), dash(printable(l.device))))
 			}
-			return account.tell(plural(len(chosen), "dead letter", "dead letters") + " would be dropped")
+			return errors.Join(account.undone(), account.tell(plural(len(chosen), "dead letter", "dead letters")+" would be dropped"))
 		}
 		poster, err := queue.NewPoster(c.Kafka)
 		if err != nil {
@@ -47,7 +47,7 @@ func (c *deadDropCmd) Run(p *process) error {
 		}
 		account.done, err = d.drop(ctx, poster, chosen)
 		told := account.tell(plural(len(account.done), "dead letter", "dead letters") + " dropped")
-		return errors.Join(err, told, poster.Close())
+		return errors.Join(err, account.undone(), told, poster.Close())
 	})
 }
 

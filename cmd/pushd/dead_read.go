@@ -100,7 +100,10 @@ func markIn(r *queue.Record) (event.Mark, bool) {
 func (d *desk) one(ctx context.Context, at place) (record queue.Record, dead event.DeadLetter, mark *event.Mark, err error) {
 	first, end := d.Holds(at.partition)
 	topic := d.cfg.Feedback.Dead
-	if at.offset < first || at.offset >= end {
+	switch {
+	case end == 0:
+		return record, dead, nil, fmt.Errorf("%s is not in %s: there is no partition %d, or nothing was ever in it", at, topic, at.partition)
+	case at.offset < first || at.offset >= end:
 		return record, dead, nil, fmt.Errorf("%s is not in %s: partition %d has the offsets from %d to before %d; retention deletes the oldest", at, topic, at.partition, first, end)
 	}
 	found := false

@@ -196,7 +196,7 @@ func (r *replay) conclude(chosen int, err error) error {
 	if !r.commit {
 		verb = "would be published"
 	}
-	told := r.tell(fmt.Sprintf("%s %s to %s again", plural(len(r.done), "dead letter", "dead letters"), verb, r.cfg.Kafka.Topic))
+	told := errors.Join(r.undone(), r.tell(fmt.Sprintf("%s %s to %s again", plural(len(r.done), "dead letter", "dead letters"), verb, r.cfg.Kafka.Topic)))
 	switch {
 	case err != nil:
 		return errors.Join(fmt.Errorf("it ended early, after %d of %d: %w", len(r.done)+r.refused, chosen, err), told)

@@ -68,7 +68,8 @@ func TestDeadReplayPublishesOnceWhatItWasToldTo(t *testing.T) {
 			t.Fatal(got)
 		}
 	}
-	if got := o.pushd("replay", "0/0", "--commit"); got.code != exitOK || !strings.Contains(got.stdout, "0/0  left out: was replayed by ") {
+	if got := o.pushd("replay", "0/0", "--commit"); got.code != exitFailed || !strings.Contains(got.stdout, "0/0  left out: was replayed by ") ||
+		!strings.Contains(got.stderr, "1 dead letter was left out: what was done is not done again") {
 		t.Errorf("the third time it says %+v", got)
 	}
 	if open := o.open(); open != "d-2 d-3" {
@@ -174,7 +175,7 @@ func TestDeadDropMarksAndCanBeTakenBack(t *testing.T) {
 	if got := o.pushd("drop", "1/0", "1/1", "--commit"); got.code != exitOK || o.open() != "" {
 		t.Errorf("%+v, open are %q", got, o.open())
 	}
-	if got := o.pushd("drop", "1/0", "--commit"); got.code != exitOK || !strings.Contains(got.stdout, "1/0  left out: was dropped by ") || !strings.Contains(got.stdout, "0 dead letters dropped") {
+	if got := o.pushd("drop", "1/0", "--commit"); got.code != exitFailed || !strings.Contains(got.stdout, "1/0  left out: was dropped by ") || !strings.Contains(got.stdout, "0 dead letters dropped") {
 		t.Errorf("the second time it says %+v", got)
 	}
 	if n := len(o.records(event.DeadTopic)); n != 2*203 {

@@ -202,7 +202,7 @@ func TestDeadShowIsWholeAndSafeForATerminal(t *testing.T) {
 			t.Errorf("%s: %d bytes", at, len(shown))
 		}
 	}
-	for at, why := range map[string]string{"1/4": "is no dead letter", "1/99": "offsets from 0 to before 5", "9/0": "9/0 is not in", "x": "PARTITION/OFFSET"} {
+	for at, why := range map[string]string{"1/4": "is no dead letter", "1/99": "offsets from 0 to before 5", "9/0": "9/0 is not in pushd.dead: there is no partition 9, or nothing was ever in it", "x": "PARTITION/OFFSET"} {
 		if got := o.pushd("show", at); got.code == exitOK || !strings.Contains(got.stderr, why) {
 			t.Errorf("%s: %+v", at, got)
 		}

@@ -46,16 +46,24 @@ func (c *checkConfigCmd) Validate() error {
 	return nil
 }
 
-// checking is the check-config command whose command line gave err, which it tells itself: there is more that it has to
-// look at. It is nil for any other command or error.
-func checking(err error) *checkConfigCmd {
+// checking is the command whose command line gave err, if it is one that tells the faults of the configuration itself:
+// check-config, which has more to look at, or config show, whose reader waits for JSON. It is nil for any other command or
+// error.
+func checking(err error) interface{ Run(*process) error } {
 	var faulty *faultsError
 	var parse *kong.ParseError
 	if !errors.As(err, &faulty) || !errors.As(err, &parse) || parse.Context.Selected() == nil {
 		return nil
 	}
-	check, _ := parse.Context.Selected().Target.Addr().Interface().(*checkConfigCmd)
-	return check
+	switch command := parse.Context.Selected().Target.Addr().Interface().(type) {
+	case *checkConfigCmd:
+		return command
+	case *configShowCmd:
+		if command.JSON {
+			return command
+		}
+	}
+	return nil
 }
 
 func (c *checkConfigCmd) Run(p *process) error {
@@ -96,7 +104,7 @@ func (c *checkConfigCmd) print(w io.Writer, report *checkReport) error {
 
 // check reads what there is. First in the report are the faults of the configuration, then those of the tenants' files.
 func (c *checkConfigCmd) check(now time.Time) *checkReport {
-	report := &checkReport{File: c.sources.file.path, Ledger: c.Store.Dir}
+	report := &checkReport{checked: checked{File: c.sources.file.path}, Ledger: c.Store.Dir}
 	report.Topics.Events, report.Topics.Feedback, report.Topics.Dead = c.Kafka.Topic, c.Feedback.Topic, c.Feedback.Dead
 	faults, inFiles := c.faults(), []fault(nil)
 	if report.TenantsRead = c.knowsTenants(faults); report.TenantsRead {
@@ -131,11 +139,16 @@ func (c *checkConfigCmd) knowsTenants(faults []fault) bool {
 	return !lost && !slices.ContainsFunc(faults, func(f fault) bool { return f.key == "tenants" || f.key == "tenants.dir" })
 }
 
-// checkReport is what check-config found.
-type checkReport struct {
+// checked is what the commands that check say as JSON of a configuration.
+type checked struct {
 	OK     bool    `json:"ok"`
 	Faults []fault `json:"faults"`
 	File   string  `json:"config,omitempty"`
+}
+
+// checkReport is what check-config found.
+type checkReport struct {
+	checked
 	Topics struct {
 		Events   string `json:"events"`
 		Feedback string `json:"feedback"`

@@ -364,3 +364,29 @@ func TestConfigShowTellsTheOriginOfEachValue(t *testing.T) {
 		}
 	}
 }
+
+func TestConfigShowTellsFaultsAsJSONWhereItIsAskedForJSON(t *testing.T) {
+	t.Parallel()
+	config := file(t, "log:\n  level: loud\n")
+	got := pushd(nil, "config", "show", "--json", "-c", config, "--rates.apns=-5")
+	var told struct {
+		OK     bool
+		Config string
+		Faults []struct {
+			File, Key, What string
+			Line            int
+		}
+	}
+	if err := json.Unmarshal([]byte(got.stdout), &told); err != nil {
+		t.Fatalf("%v: %+v", err, got)
+	}
+	if got.code != exitUsage || got.stderr != "pushd: 2 faults in the configuration\n" || told.OK || told.Config != config || len(told.Faults) != 2 {
+		t.Fatalf("exit code %d, %+v, %s", got.code, told, got.stderr)
+	}
+	if f := told.Faults[0]; f.File != config || f.Line != 2 || f.Key != "log.level" || f.What == "" {
+		t.Errorf("the first fault is %+v", f)
+	}
+	if f := told.Faults[1]; f.File != "command line" || f.Key != "rates.apns" {
+		t.Errorf("the second fault is %+v", f)
+	}
+}

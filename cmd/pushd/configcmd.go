@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"time"
@@ -20,13 +21,18 @@ type configCmd struct {
 // settings, and what looks like one is refused.
 type configShowCmd struct {
 	Settings
-	JSON bool `name:"json" help:"Print the settings as one JSON object, by key."`
+	JSON bool `name:"json" help:"Print the settings as one JSON object, by key; where there is a fault, that as check-config --json does."`
 }
 
 func (c *configShowCmd) Run(p *process) error {
 	if c.JSON {
 		encoder := json.NewEncoder(p.stdout)
 		encoder.SetIndent("", "  ")
+		if faults := c.faults(); len(faults) > 0 {
+			faulty := newFaultsError(faults)
+			faulty.told = true
+			return errors.Join(encoder.Encode(checked{Faults: faulty.faults, File: c.sources.file.path}), faulty)
+		}
 		return encoder.Encode(c.settings())
 	}
 	encoder := yaml.NewEncoder(p.stdout)

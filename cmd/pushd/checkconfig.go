@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -88,9 +87,7 @@ func (c *checkConfigCmd) Run(p *process) error {
 func (c *checkConfigCmd) print(w io.Writer, report *checkReport) error {
 	switch {
 	case c.JSON:
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(report)
+		return printJSON(w, report)
 	case len(report.Faults) == 0:
 		if err := report.table(w); err != nil {
 			return err

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
@@ -26,14 +25,12 @@ type configShowCmd struct {
 
 func (c *configShowCmd) Run(p *process) error {
 	if c.JSON {
-		encoder := json.NewEncoder(p.stdout)
-		encoder.SetIndent("", "  ")
 		if faults := c.faults(); len(faults) > 0 {
 			faulty := newFaultsError(faults)
 			faulty.told = true
-			return errors.Join(encoder.Encode(checked{Faults: faulty.faults, File: c.sources.file.path}), faulty)
+			return errors.Join(printJSON(p.stdout, checked{Faults: faulty.faults, File: c.sources.file.path}), faulty)
 		}
-		return encoder.Encode(c.settings())
+		return printJSON(p.stdout, c.settings())
 	}
 	encoder := yaml.NewEncoder(p.stdout)
 	encoder.SetIndent(2)

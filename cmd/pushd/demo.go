@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -42,7 +41,7 @@ through. The others, who share that limit with it, do not wait for it. Another b
 refuses: its wakes are held until the files are replaced half-way, which the daemon notices by itself.
 
 In the end an audit that knows nothing of pushd's counters holds what was published against what the simulators accepted.
-Exit code 1 if a single event was lost.`
+Exit code 1 if a single event was lost, 130 if it was interrupted and there is no audit.`
 }
 
 // leastEvents is what it takes for each burst of the noisy tenant to have a record.
@@ -84,7 +83,11 @@ func (c *demoCmd) Run(p *process) (err error) {
 	}
 	defer func() { err = errors.Join(err, d.tearDown()) }()
 	result, err := d.play(ctx)
-	if err != nil {
+	var interrupted *interruptedError
+	switch {
+	case errors.As(err, &interrupted) && c.JSON:
+		return errors.Join(err, printJSON(p.stdout, interrupted))
+	case err != nil:
 		return err
 	}
 	if err := c.show(p.stdout, result); err != nil {
@@ -195,16 +198,19 @@ func (d *demo) play(ctx context.Context) (*demoResult, error) {
 	for {
 		select {
 		case <-ctx.Done():
-			return nil, errors.New("interrupted")
+			return nil, d.interrupted(progress)
 		case err := <-heard:
 			if ctx.Err() != nil {
-				return nil, errors.New("interrupted")
+				return nil, d.interrupted(progress)
 			}
 			return nil, fmt.Errorf("listen to feedback: %w", err)
 		case err := <-d.daemon.ended:
 			d.daemon.ended <- nil
 			return nil, fmt.Errorf("the daemon ended: %w", err)
 		case err := <-published:
+			if ctx.Err() != nil {
+				return nil, d.interrupted(progress)
+			}
 			if err != nil {
 				return nil, fmt.Errorf("publish: %w", err)
 			}
@@ -219,7 +225,7 @@ func (d *demo) play(ctx context.Context) (*demoResult, error) {
 			}
 			// Everything has come. What comes now is too much; the trailing wakes that are due get their time.
 			if !d.quiet(ctx) {
-				return nil, errors.New("interrupted")
+				return nil, d.interrupted(progress)
 			}
 			progress.end()
 			return d.judge(false)
@@ -228,6 +234,23 @@ func (d *demo) play(ctx context.Context) (*demoResult, error) {
 			return d.judge(true)
 		}
 	}
+}
+
+// interruptedError is the end of a demo that somebody did not wait for. It says nothing of events that were lost.
+type interruptedError struct {
+	Interrupted bool   `json:"interrupted"` // true: what tells it from a result
+	Seed        uint64 `json:"seed"`
+	Published   int    `json:"published"`
+	Events      int    `json:"events"` // that were to be published
+}
+
+func (e *interruptedError) Error() string {
+	return fmt.Sprintf("interrupted after %d of %d events; no audit was made", e.Published, e.Events)
+}
+
+func (d *demo) interrupted(progress *demoProgress) error {
+	progress.end()
+	return &interruptedError{Interrupted: true, Seed: d.cmd.Seed, Published: d.audit.Published(), Events: d.cmd.Events}
 }
 
 // quiet waits until no push was accepted for a while longer than devices rest.
@@ -261,9 +284,7 @@ func (d *demo) say(format string, args ...any) {
 // show prints the result.
 func (c *demoCmd) show(w io.Writer, r *demoResult) error {
 	if c.JSON {
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(r)
+		return printJSON(w, r)
 	}
 	return r.table(w)
 }

@@ -196,10 +196,14 @@ func (r *demoResult) table(w io.Writer) error {
 	fmt.Fprintf(w, "\nHow many ms pushes waited (p50, p99) for their share of %.0f per second to Apple:\n", r.APNsLimit)
 	took(r.Noisy.LatencyMS, "noisy tenant", fmt.Sprintf("with %d events, most of them in bursts", r.Noisy.Events))
 	took(r.Others.LatencyMS, "others", fmt.Sprintf("with %d events, evenly", r.Others.Events))
-	fmt.Fprintf(w, "\nWhat became of %s, whose certificate was refused (%s) until it was replaced half-way:\n", r.Refused.Tenant, r.Refused.Reason)
-	row(r.Refused.Held, "held", "events, until its files were replaced")
-	row(int(r.Refused.SeenMS), "ms later", "pushd had noticed by itself, and pushed with the new certificate")
-	row(int(r.Refused.PushedMS), "ms later", "all that had been held was pushed")
+	if r.Refused.Held > 0 { // with few events it may have none
+		fmt.Fprintf(w, "\nWhat became of %s, whose certificate was refused (%s) until it was replaced half-way:\n", r.Refused.Tenant, r.Refused.Reason)
+		row(r.Refused.Held, "held", "events, until its files were replaced")
+		if r.Refused.SeenMS >= 0 {
+			row(int(r.Refused.SeenMS), "ms later", "pushd had noticed by itself, and pushed with the new certificate")
+			row(int(r.Refused.PushedMS), "ms later", "all that had been held was pushed")
+		}
+	}
 	_, err := fmt.Fprintf(w, "\n%.1f s, %.0f pushes/s; from due to accepted: p50 %.0f ms, p99 %.0f ms, p99.9 %.0f ms\n",
 		r.Seconds, r.PushesPerSecond, r.LatencyMS.P50, r.LatencyMS.P99, r.LatencyMS.P999)
 	return err

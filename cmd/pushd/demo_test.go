@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -75,6 +77,46 @@ func TestTheDemoTellsWhatWasTooLateFromWhatIsLost(t *testing.T) {
 	var table strings.Builder
 	if err := late.table(&table); err != nil || !strings.Contains(table.String(), "should have, 1s after the last was published") {
 		t.Errorf("%v\n%s", err, table.String())
+	}
+}
+
+func TestTheDemoTellsNothingOfAHoldThatWasNone(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		refused refused
+		block   bool
+		lines   int
+	}{
+		{refused{Tenant: "tenant-002", SeenMS: -1}, false, 0},
+		{refused{Tenant: "tenant-002", Reason: "BadCertificateEnvironment", Held: 3, SeenMS: -1}, true, 0},
+		{refused{Tenant: "tenant-002", Reason: "BadCertificateEnvironment", Held: 3, SeenMS: 700, PushedMS: 900}, true, 2},
+	} {
+		var table strings.Builder
+		if err := (&demoResult{Refused: row.refused}).table(&table); err != nil {
+			t.Fatal(err)
+		}
+		block, lines := strings.Contains(table.String(), "whose certificate was refused"), strings.Count(table.String(), "ms later")
+		if block != row.block || lines != row.lines || strings.Contains(table.String(), "-1") {
+			t.Errorf("of %+v it tells\n%s", row.refused, table.String())
+		}
+	}
+}
+
+// Exit code 1 is an event that was lost; who does not wait has lost none.
+func TestAnInterruptedDemoSaysThatItMadeNoAudit(t *testing.T) {
+	t.Parallel()
+	demo := startChild(t, "demo", "demo", "--events=100000", "--tenants=3", "--seed=7")
+	eventually(t, "it wakes", func() bool { return demo.said("of 100000 events: woken") != "" }, demo)
+	demo.tell(syscall.SIGINT)
+	if code := demo.exit(t); code != exitInterrupted {
+		t.Errorf("it ended with exit code %d", code)
+	}
+	if end := demo.lines(1); len(end) != 1 || !regexp.MustCompile(`^pushd: interrupted after [1-9]\d* of 100000 events; no audit was made$`).MatchString(end[0]) {
+		t.Errorf("its last words are %q", end)
+	}
+	told, err := json.Marshal(&interruptedError{Interrupted: true, Seed: 7, Published: 3, Events: 10})
+	if err != nil || string(told) != `{"interrupted":true,"seed":7,"published":3,"events":10}` {
+		t.Errorf("as JSON it is %s, %v", told, err)
 	}
 }
 

@@ -5,7 +5,8 @@
 // the admin listener, signals and the order in which things stop. Each subcommand is a file, and its wiring one straight
 // line. Nothing here decides what becomes of an event.
 //
-// Exit codes: 0 all went well; 1 it failed while running; 2 it was called or configured wrongly, and nothing was started.
+// Exit codes: 0 all went well; 1 it failed while running; 2 it was called or configured wrongly, and nothing was started;
+// 130 it was interrupted before it could say how it went.
 package main
 
 import (
@@ -22,9 +23,10 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 // Exit codes.
 const (
-	exitOK     = 0
-	exitFailed = 1
-	exitUsage  = 2
+	exitOK          = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitInterrupted = 130 // as a shell has it of what Ctrl-C ended
 )
 
 // commands is the command line. A command that takes the configuration embeds Settings.
@@ -137,6 +139,10 @@ func complain(p *process, err error) int {
 	if errors.As(err, &usage) {
 		fmt.Fprintln(p.stderr, `pushd: "pushd --help" and "pushd COMMAND --help" show how it is called`)
 		return exitUsage
+	}
+	var interrupted *interruptedError
+	if errors.As(err, &interrupted) {
+		return exitInterrupted
 	}
 	return exitFailed
 }

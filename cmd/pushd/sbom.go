@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"io"
 	"runtime/debug"
@@ -56,7 +55,5 @@ func writeBOM(w io.Writer, info *debug.BuildInfo) error {
 		}
 		list.Components = append(list.Components, component)
 	}
-	encoder := json.NewEncoder(w)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(list)
+	return printJSON(w, list)
 }

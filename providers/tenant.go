@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"path/filepath"
 	"strings"
@@ -106,7 +107,7 @@ func (d *document) limits(file *TenantFile, tenant *Tenant) {
 		if *inFlight >= 1 {
 			tenant.InFlight = *inFlight
 		} else {
-			d.check("in_flight", fmt.Errorf("%d is below 1", *inFlight))
+			d.check("in_flight", fmt.Errorf("%d is below 1; leave it out to have rates.in_flight", *inFlight))
 		}
 	}
 	if weight := file.Weight; weight != nil {
@@ -243,7 +244,12 @@ func pathOf(tenantFile, name string) (string, error) {
 
 func (d *document) readSecret(path string) ([]byte, error) {
 	file, err := d.open(path)
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%w; put it there or name another, relative names begin at this YAML file", err)
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("%w; the user that pushd runs as must be able to read it", err)
+	case err != nil:
 		return nil, err
 	}
 	defer file.Close()

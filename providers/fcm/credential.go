@@ -67,7 +67,7 @@ var errGrantRefused = errors.New("the token endpoint refuses the service account
 // operator's own: an account file could name any address.
 func newAccessToken(cfg connection.Config, credential *providers.FCMCredential) (*accessToken, error) {
 	if name := credential.TokenURI.Hostname(); cfg.RootCA == "" && !strings.HasSuffix(name, ".googleapis.com") {
-		return nil, fmt.Errorf("token_uri: %q is not Google's; another one needs providers.fcm.root_ca", name)
+		return nil, fmt.Errorf("token_uri: %q is not Google's; download the account's key from Google anew, or set providers.fcm.root_ca if this server is your own", name)
 	}
 	config, err := google.JWTConfigFromJSON(credential.Account.Reveal(), scope)
 	if err != nil {

@@ -276,6 +276,8 @@ func TestExitCodesSayWhoseFaultItWas(t *testing.T) {
 		{"key as a flag", []string{"config", "show", "--tenants.dir=-----BEGIN PRIVATE KEY-----"}, exitUsage, "put it into a file"},
 		{"no such file", []string{"config", "show", "-c", "testdata/none.yaml"}, exitUsage, "testdata/none.yaml: there is no such file; name the configuration with --config FILE or PUSHD_CONFIG\n"},
 		{"no file", []string{"config", "show", "-c", "testdata"}, exitUsage, "testdata: cannot be read: is a directory; --config"},
+		{"no such authority", []string{"config", "show", "--providers.apns.root_ca=none.pem"}, exitUsage, "providers.apns.root_ca: open none.pem: no such file or directory; name one that is there, relative paths begin in the working directory\n"},
+		{"no such tokens", []string{"config", "show", "--admin.tokens_file=none"}, exitUsage, "admin.tokens_file: stat none: no such file or directory; name one that is there"},
 		{"a command that starts nothing", []string{"dead", "list", "-c", "testdata/none.yaml"}, exitUsage, "\npushd: 1 fault in the configuration\n"},
 		{"a command that starts something", []string{"run", "-c", "testdata/none.yaml"}, exitUsage, "\npushd: nothing was started: 1 fault in the configuration\n"},
 		{"version", []string{"version"}, exitOK, "pushd "},

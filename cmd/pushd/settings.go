@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"io/fs"
 	"reflect"
 	"slices"
 	"strings"
@@ -128,6 +130,9 @@ func (s *Settings) AfterApply() error {
 // place finds where the value came from that an error of a Validate is about. Such an error begins with its key.
 func (s *sources) place(err error) fault {
 	key, what, _ := strings.Cut(err.Error(), ": ")
+	if errors.Is(err, fs.ErrNotExist) { // whatever setting names it
+		what += "; name one that is there, relative paths begin in the working directory"
+	}
 	if s.known.byKey[key] == nil {
 		return fault{what: err.Error()}
 	}

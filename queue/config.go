@@ -128,12 +128,12 @@ func (c Config) Validate() error {
 	}
 	for _, broker := range c.Brokers {
 		if _, port, err := net.SplitHostPort(broker); err != nil || port == "" {
-			faults = append(faults, fmt.Errorf("brokers: %q is not host:port", broker))
+			faults = append(faults, fmt.Errorf("brokers: %q is not host:port, as kafka-1.example.com:9092 is", broker))
 		}
 	}
 	for _, s := range []struct{ key, value string }{{"group", c.Group}, {"client_id", c.ClientID}} {
 		if s.value == "" {
-			faults = append(faults, fmt.Errorf("%s: is empty", s.key))
+			faults = append(faults, fmt.Errorf("%s: is empty; give it a name, or leave it out to have the default", s.key))
 		}
 	}
 	if err := CheckTopic(c.Topic); err != nil {

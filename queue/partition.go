@@ -103,6 +103,7 @@ func (p *partition) fetchOnce(ctx context.Context) error {
 	}
 	got := askFor(ctx, wanted)
 	if got.err != nil {
+		p.alone = true // kafka-go gives up a whole answer where it cannot read one partition: that one must not starve others
 		return fmt.Errorf("fetch %s from offset %d: %w", p.c.cfg.Topic, p.next, got.err)
 	}
 	defer func() { p.lag.set(got.HighWatermark, p.next) }()

@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -111,4 +112,54 @@ func TestWhatABrokerHasForAPartitionByItselfIsRead(t *testing.T) {
 	w := newWitness()
 	w.run(t, "a", p.cfg)
 	w.await(t, "all records are taken", func() bool { return len(w.records) == records })
+}
+
+// TestAPartitionThatCannotBeReadStarvesNoOther has a batch with a wrong checksum at the beginning of partition 0.
+func TestAPartitionThatCannotBeReadStarvesNoOther(t *testing.T) {
+	t.Parallel()
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(4, "pushd.checkin"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	p := newGround(t, testBroker{addr: cluster.ListenAddrs()[0]})
+	p.cfg.Topic = "pushd.checkin"
+	const records = 30
+	p.produce(t, "fine", records, 1, 2, 3)
+	p.cfg.Fetch.Gather = time.Second // so that all that ask together are asked about together
+	var asking, beside atomic.Int64  // requests about partition 0, and those about others too
+	again := make(chan struct{})     // closed at the fourth of them
+	cluster.ControlKey(int16(kmsg.Fetch), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		asked := request.(*kmsg.FetchRequest).Topics[0]
+		if !slices.ContainsFunc(asked.Partitions, func(p kmsg.FetchRequestTopicPartition) bool { return p.Partition == 0 }) {
+			return nil, nil, false // as ever
+		}
+		if asking.Add(1) == 4 {
+			close(again)
+		}
+		if len(asked.Partitions) > 1 {
+			beside.Add(1)
+		}
+		response := request.ResponseKind().(*kmsg.FetchResponse)
+		topic := kmsg.FetchResponseTopic{Topic: asked.Topic}
+		for _, p := range asked.Partitions {
+			has := kmsg.NewFetchResponseTopicPartition()
+			has.Partition, has.HighWatermark, has.LastStableOffset = p.Partition, 1, 1
+			if p.Partition == 0 {
+				batch := kmsg.RecordBatch{Length: 49, Magic: 2, CRC: 1, NumRecords: 1}
+				has.RecordBatches = batch.AppendTo(nil)
+			}
+			topic.Partitions = append(topic.Partitions, has)
+		}
+		response.Topics = append(response.Topics, topic)
+		return response, nil, true
+	})
+	w := newWitness()
+	w.run(t, "a", p.cfg)
+	w.await(t, "the other partitions are read", func() bool { return len(w.records) == records })
+	await(t, again)
+	if !w.logged("checksum mismatch") || beside.Load() != 1 {
+		t.Errorf("it was asked about %d times beside others, want once; log: %q", beside.Load(), w.logs)
+	}
 }

@@ -2,6 +2,7 @@ package dispatcher
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -129,6 +130,37 @@ func TestAStoppedPartitionThatIsReleasedIsNotOursAnyMore(t *testing.T) {
 		pass(time.Minute)
 		if ok, why := p.engine.Ready(); !ok {
 			t.Errorf("the partition was released: %s", why)
+		}
+	})
+}
+
+func TestALetterHasItsRecordThoughThatIsReleased(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cfg := localConfig()
+		cfg.DeadLetters.StopCount = 0
+		p := newPlant(t, vfs.NewMem(), cfg, &provider{})
+		defer p.stop()
+		var records []queue.Record
+		for offset := int64(0); offset < 200; offset += 2 {
+			records = append(records, tenantWake("nobody", offset, event.Normal),
+				queue.Record{Offset: offset + 1, Key: fmt.Append(nil, "acme/d", offset), Value: fmt.Append(nil, "no event ", offset)})
+		}
+		want := map[string]string{} // values by key
+		for _, r := range records {
+			want[string(r.Key)] = string(r.Value)
+		}
+		if err := p.assign(0, 0).Take(t.Context(), queue.Reread(records...)); err != nil {
+			t.Fatal(err)
+		}
+		pass(time.Second)
+		if len(p.kafka.messages) != len(want) {
+			t.Errorf("%d dead letters of %d records", len(p.kafka.messages), len(want))
+		}
+		for _, m := range p.kafka.messages {
+			if value, known := want[string(m.Key)]; !known || value != string(m.Value) {
+				t.Fatalf("a dead letter has the key %q and the value %q", m.Key, m.Value)
+			}
 		}
 	})
 }

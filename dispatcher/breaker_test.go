@@ -133,7 +133,7 @@ func mixed(from, to int64) []queue.Record {
 		key, value := event.Encode(&e)
 		records = append(records, queue.Record{Offset: offset, Key: key, Value: value, Time: time.Now()})
 	}
-	return records
+	return queue.Reread(records...)
 }
 
 func TestAnOutageOfOneProviderPausesItAloneAndEndsSlowly(t *testing.T) {

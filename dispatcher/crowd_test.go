@@ -22,7 +22,7 @@ func tenantWake(tenant string, offset int64, p event.Priority) queue.Record {
 		ID: fmt.Sprint("e", offset), Tenant: tenant, Device: fmt.Sprint("d", offset), Provider: providers.FCM,
 		Token: fmt.Sprintf("%s-%d", tenant, offset), Priority: p,
 	})
-	return queue.Record{Offset: offset, Key: key, Value: value, Time: time.Now()}
+	return queue.Reread(queue.Record{Offset: offset, Key: key, Value: value, Time: time.Now()})[0]
 }
 
 func TestAnUrgentWakeBehindAnotherTenantsBacklogIsSentWithinASecond(t *testing.T) {

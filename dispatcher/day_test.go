@@ -240,7 +240,7 @@ func (d *day) publish() {
 		d.log[p] = append(d.log[p], queue.Record{Partition: int32(p), Offset: int64(len(d.log[p])), Key: r.Key, Value: r.Value, Time: time.Now()})
 	}
 	for p, o := range d.owners {
-		if err := o.Take(d.t.Context(), d.log[p][d.read[p]:]); err != nil {
+		if err := o.Take(d.t.Context(), queue.Reread(d.log[p][d.read[p]:]...)); err != nil {
 			d.t.Fatal(err)
 		}
 		d.read[p] = len(d.log[p])

@@ -202,7 +202,7 @@ func wakes(partition int32, from, to int64) []queue.Record {
 		})
 		records = append(records, queue.Record{Partition: partition, Offset: offset, Key: key, Value: value, Time: time.Now()})
 	}
-	return records
+	return queue.Reread(records...)
 }
 
 func pass(d time.Duration) { <-time.After(d) }

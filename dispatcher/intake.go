@@ -69,9 +69,7 @@ func (c *core) takeFitting(records []queue.Record, now time.Time) (n int) {
 				return n
 			}
 			c.record(&records[n], &some[i], now)
-			if some[i].fault == nil { // else its letter has it
-				records[n].Release()
-			}
+			records[n].Release()
 			n++
 		}
 	}

@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"bytes"
 	"time"
 
 	"pushd/queue"
@@ -120,7 +121,7 @@ func (c *core) deadLetter(r *queue.Record, why error, now time.Time) {
 			c.settleOne(0, t, store.DeadLetter, now)
 		},
 		message: queue.Message{
-			Topic: c.Topics.Dead, Key: r.Key, Value: r.Value,
+			Topic: c.Topics.Dead, Key: bytes.Clone(r.Key), Value: bytes.Clone(r.Value), // the record's are released
 			Headers: event.DeadLetterHeaders(r.Headers, r.Cut, why, c.Topic, r.Partition, r.Offset, now),
 		},
 	})

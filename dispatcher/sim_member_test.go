@@ -146,7 +146,7 @@ func (p *process) fetched(c *claim) {
 		return
 	}
 	c.next = records[len(records)-1].Offset + 1
-	if err := c.owner.Take(context.Background(), slices.Clone(records)); err != nil {
+	if err := c.owner.Take(context.Background(), queue.Reread(records...)); err != nil {
 		panic(err)
 	}
 	p.fetch()

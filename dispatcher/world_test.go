@@ -109,7 +109,7 @@ func (w *world) event(e event.Event) {
 func (w *world) read() {
 	batch := w.log[w.next:]
 	w.next = len(w.log)
-	w.core.take(batch, w.now)
+	w.core.take(queue.Reread(batch...), w.now)
 	w.settleStep()
 }
 

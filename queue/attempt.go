@@ -3,6 +3,7 @@ package queue
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -43,6 +44,12 @@ func (p *Publisher) attempt(ctx context.Context, box *outbox) (failed []posted) 
 	}
 	if err == nil {
 		err = refused[failed[0].partition]
+	}
+	for _, e := range refused {
+		if errors.Is(e, kafka.MessageSizeTooLarge) || errors.Is(e, kafka.RecordListTooLarge) {
+			box.most = max(leastBatch, box.most/2)
+			break
+		}
 	}
 	p.metrics.failures.Add(float64(len(failed)))
 	box.trouble.about("publish to "+box.topic, err)

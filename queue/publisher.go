@@ -24,6 +24,8 @@ const (
 	// MiB that one takes by default (socket.request.max.bytes).
 	maxWrite   = 1000
 	maxRequest = 8 << 20
+	// leastBatch is what every topic takes in one batch: less than the least max.message.bytes that the documents allow, 131072.
+	leastBatch = 100_000
 	// CutHeader stands in a message that no broker would have taken: its value was cut (and where that was not enough its
 	// key, then its headers), and was as many bytes long as this says.
 	CutHeader = "pushd-cut-from-bytes"
@@ -60,6 +62,7 @@ type outbox struct {
 	filled  chan struct{} // capacity 1; Publish writes, the topic's goroutine reads
 	started bool          // owned by Run
 	trouble *complaints
+	most    int // bytes of a batch: less than maxMessage where the topic takes less; owned by the topic's goroutine
 }
 
 // posted is a message, how many bytes it takes at most (maxMessage at most), and the call that it came with.
@@ -119,7 +122,7 @@ func (p *Publisher) Publish(messages []Message, done func()) {
 	for _, m := range messages {
 		box := p.topics[m.Topic]
 		if box == nil {
-			box = &outbox{topic: m.Topic, filled: make(chan struct{}, 1), trouble: newComplaints(p.log, p.metrics.errors)}
+			box = &outbox{topic: m.Topic, filled: make(chan struct{}, 1), most: maxMessage, trouble: newComplaints(p.log, p.metrics.errors)}
 			p.topics[m.Topic] = box
 			signal(p.added)
 		}
@@ -250,17 +253,18 @@ func (p *Publisher) take(box *outbox, partitions []int) []posted {
 	seen := 0
 	for seen < len(box.waiting) && len(batch) < most && len(passed) < most { // where few keys have most messages, not all is looked through
 		m := box.waiting[seen]
+		m.partition = spread(&m.message, partitions)
+		f := filled[m.partition]
+		if f.messages == maxWrite || f.messages > 0 && f.bytes+m.size > box.most {
+			filled[m.partition] = fill{messages: maxWrite} // nor is what comes behind it taken
+			passed = append(passed, m)
+			seen++
+			continue
+		}
 		if room -= m.size; room < 0 {
 			break
 		}
 		seen++
-		m.partition = spread(&m.message, partitions)
-		f := filled[m.partition]
-		if f.messages == maxWrite || f.bytes+m.size > maxMessage {
-			filled[m.partition] = fill{messages: maxWrite} // nor is what comes behind it taken
-			passed = append(passed, m)
-			continue
-		}
 		filled[m.partition] = fill{f.messages + 1, f.bytes + m.size}
 		batch = append(batch, m)
 	}

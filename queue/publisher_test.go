@@ -150,6 +150,67 @@ func TestWhatIsRefusedIsNotOvertaken(t *testing.T) {
 	}
 }
 
+// A topic may take less than brokers do by default: 131072 bytes are the least that the documents allow.
+func TestATopicThatTakesSmallBatchesGetsThem(t *testing.T) {
+	t.Parallel()
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	p := newGround(t, testBroker{addr: cluster.ListenAddrs()[0]})
+	limit := "131072"
+	change := kmsg.NewPtrIncrementalAlterConfigsRequest()
+	of := kmsg.NewIncrementalAlterConfigsRequestResource()
+	of.ResourceType, of.ResourceName = kmsg.ConfigResourceTypeTopic, p.cfg.Topic
+	of.Configs = []kmsg.IncrementalAlterConfigsRequestResourceConfig{{Name: "max.message.bytes", Value: &limit}}
+	change.Resources = append(change.Resources, of)
+	if _, err := change.RequestWith(deadline(t), p.client); err != nil {
+		t.Fatal(err)
+	}
+	w := newWitness()
+	pub, _, _ := p.publisher(t, w)
+	messages := make([]Message, 1500)
+	for i := range messages {
+		messages[i] = Message{Topic: p.cfg.Topic, Key: []byte("key"), Value: fmt.Appendf(make([]byte, 0, 500), "%0500d", i)}
+	}
+	messages = append(messages, Message{Topic: p.cfg.Topic, Key: []byte("key"), Value: make([]byte, 64<<10)}, Message{Topic: p.cfg.Topic, Key: []byte("key"), Value: make([]byte, 64<<10)})
+	acknowledged := make(chan struct{})
+	pub.Publish(messages, func() { close(acknowledged) })
+	await(t, acknowledged)
+	if !w.logged("too_large") {
+		t.Error("the first batch was not too large: this test tests nothing")
+	}
+	for i, r := range p.read(t, len(messages)) {
+		if string(r.Value) != string(messages[i].Value) {
+			t.Fatalf("message %d is not the one that was published", i)
+		}
+	}
+}
+
+func TestWhatOnePartitionRefusesIsNotInTheWayOfOthers(t *testing.T) {
+	t.Parallel()
+	pub, err := NewPublisher(DefaultConfig(), newRegistry(), quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused, other := int32(1), int32(2)
+	for range 200 {
+		pub.Publish([]Message{{Topic: "dead", Partition: &refused, Value: make([]byte, 64<<10)}}, func() {})
+	}
+	pub.Publish([]Message{{Topic: "dead", Partition: &other, Value: []byte("small")}}, func() {})
+	batch, bytes := pub.take(pub.topics["dead"], numbers(12)), 0
+	if last := batch[len(batch)-1]; last.partition != other {
+		t.Errorf("%d messages are taken, none of them for partition %d", len(batch), other)
+	}
+	for _, m := range batch {
+		bytes += m.size
+	}
+	if bytes > maxMessage+1000 {
+		t.Errorf("%d bytes are taken for two partitions, and %d in a batch are allowed", bytes, maxMessage)
+	}
+}
+
 func doneOnceAll(t *testing.T, p ground) {
 	w := newWitness()
 	other := p.cfg.Topic + "-other"

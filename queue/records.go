@@ -3,6 +3,7 @@ package queue
 import (
 	"errors"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -64,10 +65,32 @@ const pieceOfRoom = 16 << 10
 
 var pieces = sync.Pool{New: func() any { return new(piece) }}
 
+// add counts records in or out. Where none is left the memory is cleared, so that no token stays in it, and who looks at a
+// record that was released finds nothing, and not another's.
 func (p *piece) add(records int64) {
 	if p.held.Add(records) == 0 {
+		clear(p.data[:])
 		pieces.Put(p)
 	}
+}
+
+// Reread returns records as they are read from a broker: in memory that is used again when they are released.
+func Reread(records ...Record) []Record {
+	var data room
+	defer data.leave()
+	again := slices.Clone(records)
+	for i := range again {
+		r := &again[i]
+		var held []byte
+		held, r.piece = data.take(len(r.Key) + len(r.Value))
+		if r.Key != nil {
+			r.Key = append(held[:0:len(r.Key)], r.Key...)
+		}
+		if r.Value != nil {
+			r.Value = append(held[len(r.Key):len(r.Key)], r.Value...)
+		}
+	}
+	return again
 }
 
 // take returns n bytes, and the piece that they lie in, which has one record more now.

@@ -119,6 +119,9 @@ func (r *rounds) send(ctx context.Context, asks []*ask) {
 	defer cancel()
 	response, err := r.conn.transport.RoundTrip(ctx, r.conn.client.Addr, r.request(asks))
 	var have []fetch.ResponsePartition
+	if err != nil && len(asks) > 1 {
+		err = fmt.Errorf("of %d partitions together: %w", len(asks), err) // it need not be about this one
+	}
 	if err == nil {
 		response := response.(*fetch.Response)
 		if response.ErrorCode != 0 {

@@ -43,7 +43,7 @@ func TestLeadersMove(t *testing.T) {
 	pub, _, _ := p.publisher(t, newWitness())
 	w := newWitness()
 	w.run(t, "a", p.cfg)
-	const moves, keys = 12, 40
+	const moves, keys = 3, 40
 	for move := range moves {
 		acknowledged := make(chan struct{})
 		var messages []Message

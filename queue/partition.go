@@ -10,6 +10,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
+	"github.com/segmentio/kafka-go/protocol/fetch"
 )
 
 // partition is an assigned partition during one generation.
@@ -114,7 +115,7 @@ func (p *partition) fetchOnce(ctx context.Context) error {
 		return nil
 	}
 	begun := p.next
-	bytes, err := p.read(ctx, stream)
+	bytes, err := p.read(ctx, stream, got.AbortedTransactions)
 	if err != nil {
 		return fmt.Errorf("read records of %s from offset %d: %w", p.c.cfg.Topic, p.next, err)
 	}
@@ -127,7 +128,7 @@ func (p *partition) fetchOnce(ctx context.Context) error {
 
 // read puts the records of an answer into the pipe, moves p.next behind them, and says how many bytes they were. It ends
 // early where ctx does.
-func (p *partition) read(ctx context.Context, stream *protocol.RecordStream) (bytes int, err error) {
+func (p *partition) read(ctx context.Context, stream *protocol.RecordStream, aborted []fetch.ResponseTransaction) (bytes int, err error) {
 	records := p.records[:0]
 	hand := func(next int64) bool {
 		p.lag.pause(p.next)
@@ -139,7 +140,7 @@ func (p *partition) read(ctx context.Context, stream *protocol.RecordStream) (by
 		records, p.next = records[:0], next
 		return true
 	}
-	next, bytes, err := eachRecord(stream, p.id, p.next, func(r Record) bool {
+	next, bytes, err := eachRecord(stream, aborted, p.id, p.next, func(r Record) bool {
 		records = append(records, r)
 		return len(records) < maxBatch || hand(r.Offset+1)
 	})

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/segmentio/kafka-go/protocol"
+	"github.com/segmentio/kafka-go/protocol/fetch"
 )
 
 // batches builds what kafka-go makes of an answer.
@@ -25,24 +26,38 @@ func TestReadingAnAnswer(t *testing.T) {
 	control := func(offset int64) protocol.RecordReader {
 		return &protocol.ControlBatch{Records: recordsAt(offset)}
 	}
+	of := func(producer int64, offsets ...int64) protocol.RecordReader {
+		const transactional = protocol.Attributes(1 << 4)
+		return &protocol.RecordBatch{Attributes: transactional, ProducerID: producer, BaseOffset: offsets[0], Records: recordsAt(offsets...)}
+	}
+	marker := func(producer, offset int64) protocol.RecordReader {
+		return &protocol.ControlBatch{ProducerID: producer, Records: recordsAt(offset)}
+	}
 	tests := []struct {
-		name  string
-		from  int64
-		given *protocol.RecordStream
-		want  []int64
-		next  int64
+		name    string
+		from    int64
+		given   *protocol.RecordStream
+		aborted []fetch.ResponseTransaction
+		want    []int64
+		next    int64
 	}{
-		{"a batch that begins before", 7, batches(recordsAt(5, 6, 7, 8)), []int64{7, 8}, 9},
-		{"gaps of compaction", 0, batches(recordsAt(2, 5), recordsAt(9)), []int64{2, 5, 9}, 10},
-		{"a marker between", 0, batches(recordsAt(0), control(1), recordsAt(2)), []int64{0, 2}, 3},
-		{"markers alone", 4, batches(control(4), control(5)), nil, 6},
-		{"nothing new", 7, batches(recordsAt(5, 6)), nil, 7},
+		{"a batch that begins before", 7, batches(recordsAt(5, 6, 7, 8)), nil, []int64{7, 8}, 9},
+		{"gaps of compaction", 0, batches(recordsAt(2, 5), recordsAt(9)), nil, []int64{2, 5, 9}, 10},
+		{"a marker between", 0, batches(recordsAt(0), control(1), recordsAt(2)), nil, []int64{0, 2}, 3},
+		{"markers alone", 4, batches(control(4), control(5)), nil, nil, 6},
+		{"two transactions, one of them aborted", 0, batches(of(1, 0), of(2, 1), of(1, 2), marker(1, 3), marker(2, 4)),
+			[]fetch.ResponseTransaction{{ProducerID: 1, FirstOffset: 0}}, []int64{1}, 5},
+		{"aborted, committed, aborted by one producer", 0, batches(of(1, 0), marker(1, 1), of(1, 2), marker(1, 3), of(1, 4), marker(1, 5), recordsAt(6)),
+			[]fetch.ResponseTransaction{{ProducerID: 1, FirstOffset: 4}, {ProducerID: 1, FirstOffset: 0}}, []int64{2, 6}, 7},
+		{"begun before the answer", 8, batches(of(1, 7, 8), marker(1, 9), of(1, 10)),
+			[]fetch.ResponseTransaction{{ProducerID: 1, FirstOffset: 2}}, []int64{10}, 11},
+		{"nothing new", 7, batches(recordsAt(5, 6)), nil, nil, 7},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			p := &partition{pipe: newPipe(), next: test.from}
-			if _, err := p.read(t.Context(), test.given); err != nil {
+			if _, err := p.read(t.Context(), test.given, test.aborted); err != nil {
 				t.Fatal(err)
 			}
 			var got []int64

@@ -33,7 +33,7 @@ func NewPoster(cfg Config) (*Poster, error) {
 		Balancer:     kafka.BalancerFunc(partitionOf),
 		RequiredAcks: kafka.RequireAll,
 		BatchTimeout: time.Millisecond,
-		BatchSize:    maxWrite,
+		BatchSize:    200, // kafka-go sets aside memory for as many
 		BatchBytes:   maxMessage,
 		ReadTimeout:  requestTimeout,
 		WriteTimeout: requestTimeout,

@@ -8,19 +8,21 @@ import (
 	"sync/atomic"
 
 	"github.com/segmentio/kafka-go/protocol"
+	"github.com/segmentio/kafka-go/protocol/fetch"
 
 	"pushd/queue/event"
 )
 
 // eachRecord gives the records of a fetch's answer to take, until take says false, and returns the offset to go on at, and
 // how many bytes it has read, as they are uncompressed. It leaves out what is before from, because a broker answers with
-// whole batches, and the markers of transactions.
-func eachRecord(stream *protocol.RecordStream, partition int32, from int64, take func(Record) bool) (next int64, bytes int, err error) {
+// whole batches, the markers of transactions, and what belongs to those that were aborted.
+func eachRecord(stream *protocol.RecordStream, aborted []fetch.ResponseTransaction, partition int32, from int64, take func(Record) bool) (next int64, bytes int, err error) {
 	next = from
 	var data room
 	defer data.leave()
+	transactions := newTransactions(aborted)
 	for _, batch := range stream.Records {
-		_, control := batch.(*protocol.ControlBatch)
+		committed := transactions.committed(batch)
 		bytes += batchOverhead
 		for {
 			r, err := batch.ReadRecord()
@@ -39,7 +41,7 @@ func eachRecord(stream *protocol.RecordStream, partition int32, from int64, take
 				continue
 			}
 			next = record.Offset + 1
-			if !control && !take(record) {
+			if committed && !take(record) {
 				return next, bytes, nil
 			}
 		}

@@ -26,7 +26,7 @@ func TestWhatIsNotReleasedStays(t *testing.T) {
 			offset := answer*inAnswer + i
 			given = append(given, protocol.Record{Offset: offset, Key: protocol.NewBytes(content(offset)[:10]), Value: protocol.NewBytes(content(offset))})
 		}
-		if _, _, err := eachRecord(batches(protocol.NewRecordReader(given...)), 0, answer*inAnswer, func(r Record) bool {
+		if _, _, err := eachRecord(batches(protocol.NewRecordReader(given...)), nil, 0, answer*inAnswer, func(r Record) bool {
 			waiting = append(waiting, r)
 			return true
 		}); err != nil {

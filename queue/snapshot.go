@@ -165,7 +165,7 @@ func (s *Snapshot) fetch(ctx context.Context, partition int32, offset int64, ask
 	if !ok { // no records
 		return offset, nil
 	}
-	next, bytes, err := eachRecord(stream, partition, offset, take)
+	next, bytes, err := eachRecord(stream, nil, partition, offset, take)
 	ask.saw(len(stream.Records), bytes)
 	if next == offset && err == nil {
 		next++ // as partition.fetchOnce: compaction has left an empty batch

@@ -32,7 +32,7 @@ func suite(t *testing.T, b testBroker) {
 		"an offset before the beginning goes on as configured":          offsetBeforeTheBeginning,
 		"retention that overtakes a paused partition is noticed":        retentionOvertakes,
 		"the lag of a paused partition grows with its log":              lagOfAPause,
-		"markers of transactions are not handed over":                   transactions,
+		"of transactions is handed over what was committed":             transactionsAreObeyed,
 		"start=latest is remembered before anything is read":            latestIsRemembered,
 		"a topic that is created again is read from its beginning":      topicIsReplaced,
 		"a missing topic is waited for":                                 topicIsAwaited,
@@ -174,7 +174,7 @@ func restartResumes(t *testing.T, p ground) {
 	}
 }
 
-func transactions(t *testing.T, p ground) {
+func transactionsAreObeyed(t *testing.T, p ground) {
 	producer, err := kgo.NewClient(kgo.SeedBrokers(p.cfg.Brokers...), kgo.TransactionalID(p.cfg.Topic), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	if err != nil {
 		t.Fatal(err)
@@ -182,7 +182,7 @@ func transactions(t *testing.T, p ground) {
 	defer producer.Close()
 	w := newWitness()
 	m := w.run(t, "a", p.cfg)
-	for i := range 3 {
+	for i, end := range []kgo.TransactionEndTry{kgo.TryCommit, kgo.TryAbort, kgo.TryCommit, kgo.TryAbort, kgo.TryCommit} {
 		if err := producer.BeginTransaction(); err != nil {
 			t.Fatal(err)
 		}
@@ -190,19 +190,19 @@ func transactions(t *testing.T, p ground) {
 		if err := producer.ProduceSync(deadline(t), r).FirstErr(); err != nil {
 			t.Fatal(err)
 		}
-		if err := producer.EndTransaction(deadline(t), kgo.TryCommit); err != nil {
+		if err := producer.EndTransaction(deadline(t), end); err != nil {
 			t.Fatal(err)
 		}
 	}
-	p.awaitEnd(t, 0, 6)
+	p.awaitEnd(t, 0, 10)
 	p.produce(t, "outside", 1, 0)
 	w.await(t, "the record behind the transactions is taken", func() bool { return w.times()["outside-0"] == 1 })
 	m.stop()
 	if len(w.records) != 4 {
 		t.Errorf("%d records were taken, want 4", len(w.records))
 	}
-	if got := p.committed(t)[0]; got != 7 {
-		t.Errorf("committed up to %d, want 7: four records and three markers", got)
+	if got := p.committed(t)[0]; got != 11 {
+		t.Errorf("committed up to %d, want 11: six records and five markers", got)
 	}
 }
 

@@ -245,9 +245,7 @@ func secured(t *testing.T, k *kafkatest.Kafka) {
 		status, body := wrong.ask(t, "/readyz")
 		return status == http.StatusServiceUnavailable && strings.Contains(body, "kafka.sasl.password_file")
 	})
-	if line := wrong.said("kind=unauthenticated"); !strings.Contains(line, "level=WARN") {
-		t.Errorf("the log does not warn: %q", line)
-	}
+	p.eventually("the log warns", func() bool { return strings.Contains(wrong.said("kind=unauthenticated"), "level=WARN") })
 	wrong.stop(t)
 
 	daemon := p.daemon("daemon", append(flags, secret("password", k.Password+"\n"))...)

@@ -84,9 +84,11 @@ func dataOf(payload []byte) map[string]string {
 
 // appendJSON appends the request's body, as the Firebase SDK would make it.
 func (r *request) appendJSON(b []byte, cfg *Config) []byte {
-	b = append(b, `{"message":{"data":`...)
-	b = appendData(b, r.data)
-	b = append(b, `,"android":{"priority":"`...)
+	b = append(b, `{"message":{`...)
+	if len(r.data) > 0 {
+		b = append(appendData(append(b, `"data":`...), r.data), ',')
+	}
+	b = append(b, `"android":{"priority":"`...)
 	b = append(b, r.priority...)
 	b = append(b, `","ttl":"`...)
 	b = strconv.AppendInt(b, int64(r.ttl/time.Second), 10)
@@ -102,9 +104,6 @@ func (r *request) appendJSON(b []byte, cfg *Config) []byte {
 }
 
 func appendData(b []byte, data map[string]string) []byte {
-	if len(data) == 0 {
-		return append(b, "{}"...)
-	}
 	separator := byte('{')
 	for key, value := range data {
 		b = providers.AppendJSON(append(b, separator), key)

@@ -70,6 +70,7 @@ func sameAsTheSDK(t *testing.T, r *request, cfg *Config) {
 
 func FuzzTheBodyIsTheSDKs(f *testing.F) {
 	f.Add("tok", `{"a":"b"}`, "mdm", int64(5), true)
+	f.Add("tok", `{}`, "mdm", int64(5), true)
 	f.Add("\"}", `{"<":"\u2028\\","n":1e3,"o":{"x":[]}}`, "a\"b", int64(-5), false)
 	f.Fuzz(func(t *testing.T, token, payload, word string, expires int64, urgent bool) {
 		p := providers.Push{Token: token, Payload: []byte(payload), Expires: time.Unix(expires, 0), Urgent: urgent}

@@ -28,7 +28,7 @@ func (p *Publisher) attempt(ctx context.Context, box *outbox) (failed []posted) 
 	}
 	p.metrics.duration.Observe(time.Since(begun).Seconds())
 
-	for i, m := range batch {
+	for _, m := range batch {
 		if err == nil && refused[m.partition] == nil {
 			p.metrics.queued.Dec()
 			if m.call.left.Add(-1) == 0 {
@@ -36,7 +36,7 @@ func (p *Publisher) attempt(ctx context.Context, box *outbox) (failed []posted) 
 			}
 			continue
 		}
-		failed = append(failed, batch[i])
+		failed = append(failed, m)
 	}
 	if len(failed) == 0 {
 		box.trouble.over()
@@ -68,16 +68,12 @@ func numbers(n int) []int {
 // produce sends each broker what is for the partitions that it leads, and returns the errors of the partitions that have one.
 // A partition of which no leader is known has a request of its own, and its error says so.
 func (p *Publisher) produce(ctx context.Context, topic string, batch []posted, leaders leaders) map[int32]error {
-	type request struct {
-		led   int32
-		unled int32 // the partition, where it has no leader; else -1
-	}
-	requests := map[request]map[int32]*postedRecords{}
+	requests := map[int32]map[int32]*postedRecords{} // by broker, and by partition
 	for i := range batch {
 		m := &batch[i]
-		to := request{unled: m.partition}
-		if led, known := leaders.of[m.partition]; known {
-			to = request{led: led, unled: -1}
+		to, led := leaders.of[m.partition]
+		if !led {
+			to = -1 - m.partition // no broker has that number
 		}
 		if requests[to] == nil {
 			requests[to] = map[int32]*postedRecords{}

@@ -76,7 +76,8 @@ func (p *piece) add(records int64) {
 	}
 }
 
-// Reread returns records as they are read from a broker: in memory that is used again when they are released.
+// Reread returns records as they are read from a broker: in memory that is used again when they are released. It is for tests of
+// whoever takes records: what it looks at too late is gone.
 func Reread(records ...Record) []Record {
 	var data room
 	defer data.leave()

@@ -32,7 +32,7 @@ func serveAs(name string, in io.Reader, out io.Writer) (known bool, err error) {
 	case brokerProcess:
 		return true, serveBroker(in, out)
 	case publishProcess:
-		return true, publish(in)
+		return true, publish(in, out)
 	}
 	return false, nil
 }

@@ -122,9 +122,10 @@ func (r *daemonRun) run(ctx context.Context) (s sample, err error) {
 		return sample{}, err
 	}
 	if r.live != nil {
-		if begin.Latency, err = readLatency(ctx, d); err != nil {
+		if begin.Pushed, err = readLatency(ctx, d); err != nil {
 			return sample{}, err
 		}
+		begin.Acknowledged = r.publisher.acknowledged
 	}
 	end, err := r.await(ctx, d, r.before, all, r.measure)
 	if err == nil && end.Accepted == begin.Accepted { // it waits, for a slow disk perhaps: until it goes on
@@ -134,9 +135,10 @@ func (r *daemonRun) run(ctx context.Context) (s sample, err error) {
 		return sample{}, err
 	}
 	if r.live != nil {
-		if end.Latency, err = readLatency(ctx, d); err != nil {
+		if end.Pushed, err = readLatency(ctx, d); err != nil {
 			return sample{}, err
 		}
+		end.Acknowledged = r.publisher.acknowledged
 	}
 	if end.Accepted == begin.Accepted {
 		return sample{}, fmt.Errorf("a daemon with the %s sender pushed nothing more after it was warm, with %d of %d wakes pushed", r.sender, end.Accepted-r.before, all)
@@ -144,11 +146,11 @@ func (r *daemonRun) run(ctx context.Context) (s sample, err error) {
 	return between(begin, end), nil
 }
 
-// looksEvery is longer where a publisher keeps to a rate, and needs not be told how far the daemon is: to look costs a twentieth of a
-// core.
+// looksEvery is longer where a publisher keeps to a rate, and needs not be told how far the daemon is: to look a hundred times a second
+// costs a twentieth of a core.
 func (r *daemonRun) looksEvery() time.Duration {
 	if r.live != nil && r.live.Rate > 0 {
-		return 10 * looksEvery
+		return 50 * looksEvery
 	}
 	return looksEvery
 }

@@ -28,8 +28,10 @@ type figures struct {
 	CPUMax             float64 `json:"cpu_us_per_push_max"`
 	SimulatorCPU       float64 `json:"simulator_cpu_us_per_push"`
 	RSS                float64 `json:"rss_mb,omitempty"`
-	Within10ms         float64 `json:"within_10_ms,omitempty"` // share of the events
+	Within10ms         float64 `json:"within_10_ms,omitempty"` // share of the events that had their push
 	Within50ms         float64 `json:"within_50_ms,omitempty"`
+	Acknowledged10ms   float64 `json:"acknowledged_within_10_ms,omitempty"` // share of the events that the broker had
+	Acknowledged50ms   float64 `json:"acknowledged_within_50_ms,omitempty"`
 }
 
 // json prints one object: a key for each row of the contests, and one for each benchmark of a part, with its figures by unit.
@@ -62,8 +64,10 @@ func (r *row) figures() figures {
 		PushesPerSecond: round(rate.Median, 0), PushesPerSecondMin: round(rate.Min, 0), PushesPerSecondMax: round(rate.Max, 0),
 		CPU: round(cpu.Median, 3), CPUMin: round(cpu.Min, 3), CPUMax: round(cpu.Max, 3),
 		SimulatorCPU: round(r.of(sample.simMicros).Median, 3), RSS: round(r.of(sample.megabytes).Median, 1),
-		Within10ms: round(r.of(func(s sample) float64 { return s.InTime[0] }).Median, 5),
-		Within50ms: round(r.of(func(s sample) float64 { return s.InTime[1] }).Median, 5),
+		Within10ms:       round(r.of(func(s sample) float64 { return s.Pushed[0] }).Median, 5),
+		Within50ms:       round(r.of(func(s sample) float64 { return s.Pushed[1] }).Median, 5),
+		Acknowledged10ms: round(r.of(func(s sample) float64 { return s.Acknowledged[0] }).Median, 5),
+		Acknowledged50ms: round(r.of(func(s sample) float64 { return s.Acknowledged[1] }).Median, 5),
 	}
 }
 

@@ -14,7 +14,9 @@ type sample struct {
 	CPU       time.Duration // of the process that pushes
 	Simulator time.Duration // CPU of the simulators meanwhile
 	RSS       int64         // bytes, the most that the process had; 0 where that was not measured
-	InTime    inTime        // zero where that was not measured
+
+	// Shares of the events, from their time; zero where that was not measured.
+	Pushed, Acknowledged inTime
 }
 
 func (s sample) rate() float64      { return float64(s.Pushes) / s.Took.Seconds() }
@@ -27,16 +29,16 @@ func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsec
 // reading is how far something has come, and what the simulators have used until then.
 type reading struct {
 	moment
-	Simulator time.Duration
-	Latency   latency
+	Simulator            time.Duration
+	Pushed, Acknowledged latency
 }
 
 // between is what lies between two readings.
 func between(begin, end reading) sample {
 	return sample{
-		InTime: end.Latency.since(begin.Latency),
 		Pushes: end.Accepted - begin.Accepted, Took: end.At.Sub(begin.At), CPU: end.CPU - begin.CPU,
 		Simulator: end.Simulator - begin.Simulator, RSS: end.RSS,
+		Pushed: end.Pushed.since(begin.Pushed), Acknowledged: end.Acknowledged.since(begin.Acknowledged),
 	}
 }
 

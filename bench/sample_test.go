@@ -32,9 +32,9 @@ func TestASampleIsByThePush(t *testing.T) {
 func TestASampleIsWhatLiesBetweenTwoReadings(t *testing.T) {
 	t.Parallel()
 	start := time.Now()
-	begin := reading{moment{Accepted: 100, At: start, CPU: time.Second, RSS: 5_000_000}, 3 * time.Second, latency{all: 100, within: [2]float64{90, 99}}}
-	end := reading{moment{Accepted: 400, At: start.Add(2 * time.Second), CPU: 4 * time.Second, RSS: 6_000_000}, 8 * time.Second, latency{all: 400, within: [2]float64{240, 399}}}
-	want := sample{Pushes: 300, Took: 2 * time.Second, CPU: 3 * time.Second, Simulator: 5 * time.Second, RSS: 6_000_000, InTime: inTime{0.5, 1}}
+	begin := reading{moment{Accepted: 100, At: start, CPU: time.Second, RSS: 5_000_000}, 3 * time.Second, latency{100, [2]float64{90, 99}}, latency{100, [2]float64{95, 100}}}
+	end := reading{moment{Accepted: 400, At: start.Add(2 * time.Second), CPU: 4 * time.Second, RSS: 6_000_000}, 8 * time.Second, latency{400, [2]float64{240, 399}}, latency{500, [2]float64{395, 500}}}
+	want := sample{Pushes: 300, Took: 2 * time.Second, CPU: 3 * time.Second, Simulator: 5 * time.Second, RSS: 6_000_000, Pushed: inTime{0.5, 1}, Acknowledged: inTime{0.75, 1}}
 	if got := between(begin, end); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}

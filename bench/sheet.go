@@ -63,7 +63,7 @@ func (o *outcome) sheet() *sheet {
 	head = append(head, "simulators' us/push", "MB")
 	if o.timed() {
 		for _, seconds := range latencies {
-			head = append(head, fmt.Sprintf("%% within %g ms", seconds*1000))
+			head = append(head, fmt.Sprintf("%% within %g ms", seconds*1000), "% acknowledged")
 		}
 	}
 	s := &sheet{title: o.Title, about: o.About, cells: [][]string{head}, notes: o.Notes}
@@ -112,8 +112,9 @@ func (o *outcome) cells(r *row) []string {
 	cells = append(cells, figure(sim.Median), memory)
 	if o.timed() {
 		for i := range latencies {
-			share := r.of(func(s sample) float64 { return s.InTime[i] })
-			cells = append(cells, fmt.Sprintf("%.2f", 100*share.Median))
+			pushed := r.of(func(s sample) float64 { return s.Pushed[i] })
+			acknowledged := r.of(func(s sample) float64 { return s.Acknowledged[i] })
+			cells = append(cells, fmt.Sprintf("%.2f", 100*pushed.Median), fmt.Sprintf("%.2f", 100*acknowledged.Median))
 		}
 	}
 	return cells
@@ -122,7 +123,7 @@ func (o *outcome) cells(r *row) []string {
 // timed says whether it was measured how long an event takes.
 func (o *outcome) timed() bool {
 	return slices.ContainsFunc(o.Rows, func(r row) bool {
-		return slices.ContainsFunc(r.Samples, func(s sample) bool { return s.InTime != inTime{} })
+		return slices.ContainsFunc(r.Samples, func(s sample) bool { return s.Pushed != inTime{} })
 	})
 }
 

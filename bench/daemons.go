@@ -66,6 +66,7 @@ type daemonRun struct {
 	warmUp, measure time.Duration
 	live            *publishing // what is published meanwhile; nil where the backlog is all
 	publisher       *publisher  // who does, while it runs
+	ahead           []float64   // events published and not pushed yet, each time it was looked
 	before          int64       // how many pushes were accepted when it began
 }
 
@@ -118,35 +119,38 @@ func (r *daemonRun) run(ctx context.Context) (s sample, err error) {
 	if err == nil {
 		begin, err = r.await(ctx, d, r.before, all, r.warmUp)
 	}
+	if err == nil && r.live != nil {
+		begin.PushLatency, err = readLatency(ctx, d)
+	}
 	if err != nil {
 		return sample{}, err
 	}
-	if r.live != nil {
-		if begin.Pushed, err = readLatency(ctx, d); err != nil {
-			return sample{}, err
-		}
-		begin.Acknowledged = r.publisher.acknowledged
-	}
+	r.ahead = nil
 	end, err := r.await(ctx, d, r.before, all, r.measure)
 	if err == nil && end.Accepted == begin.Accepted { // it waits, for a slow disk perhaps: until it goes on
 		end, err = r.await(ctx, d, begin.Accepted, 1, patience)
 	}
+	if err == nil && r.live != nil {
+		end.PushLatency, err = readLatency(ctx, d)
+	}
 	if err != nil {
 		return sample{}, err
-	}
-	if r.live != nil {
-		if end.Pushed, err = readLatency(ctx, d); err != nil {
-			return sample{}, err
-		}
-		end.Acknowledged = r.publisher.acknowledged
 	}
 	if end.Accepted == begin.Accepted {
 		return sample{}, fmt.Errorf("a daemon with the %s sender pushed nothing more after it was warm, with %d of %d wakes pushed", r.sender, end.Accepted-r.before, all)
 	}
-	return between(begin, end), nil
+	s = between(begin, end)
+	if r.live != nil {
+		s.Ahead = spreadOf(r.ahead).Median
+		if r.live.Rate > 0 {
+			return s, r.live.kept(begin, end)
+		}
+		s.PushLatency, s.AckLatency = inTime{}, inTime{} // they are how far the publisher was let ahead
+	}
+	return s, nil
 }
 
-// looksEvery is longer where a publisher keeps to a rate, and needs not be told how far the daemon is: to look a hundred times a second
+// looksEvery is longer where a publisher keeps to a rate, whatever the daemon does: to look a hundred times a second
 // costs a twentieth of a core.
 func (r *daemonRun) looksEvery() time.Duration {
 	if r.live != nil && r.live.Rate > 0 {
@@ -172,7 +176,7 @@ func (r *daemonRun) await(ctx context.Context, d *daemon.Daemon, before int64, p
 			return reading{}, err
 		}
 		if r.publisher != nil {
-			if err := r.publisher.accepted(now.Accepted - r.before); err != nil {
+			if err := r.hear(&now); err != nil {
 				return reading{}, err
 			}
 		}
@@ -180,6 +184,17 @@ func (r *daemonRun) await(ctx context.Context, d *daemon.Daemon, before int64, p
 			return now, nil
 		}
 	}
+}
+
+// hear tells the publisher how far the daemon is, and hears how far it is itself.
+func (r *daemonRun) hear(now *reading) error {
+	accepted := now.Accepted - r.before
+	if err := r.publisher.accepted(accepted); err != nil {
+		return err
+	}
+	r.ahead = append(r.ahead, r.publisher.acks.All-float64(eventsOf(accepted)))
+	now.AckLatency = r.publisher.acks
+	return nil
 }
 
 // read reads how far the daemon is.

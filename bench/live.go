@@ -65,7 +65,7 @@ func pace(rate float64) string {
 var latencies = [...]float64{.01, .05}
 
 // latency is how many events had their push, or were acknowledged by the broker, in all and within each of the latencies, since
-// the daemon or the publisher began.
+// the daemon or the publisher began. Its fields are exported for JSON.
 type latency struct {
 	All    float64
 	Within [len(latencies)]float64
@@ -84,7 +84,7 @@ func readLatency(ctx context.Context, d *daemon.Daemon) (l latency, err error) {
 	return l, nil
 }
 
-// inTime are the shares of events that had it within each of the latencies.
+// inTime are the shares of events within each of the latencies.
 type inTime [len(latencies)]float64
 
 // since are those of the events after another reading; zero where there were none.

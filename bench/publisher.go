@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"runtime"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,7 +22,7 @@ import (
 const publishEvery = 2 * time.Millisecond
 
 // publishing is what a process that publishes is told; after it, again and again, how many events it may have published. Each
-// time it answers with the latency of what was acknowledged.
+// time it answers with the latency of its acknowledgements.
 type publishing struct {
 	Broker, Topic string
 	Rate          float64 // events per second; 0: as many as it may
@@ -28,8 +30,8 @@ type publishing struct {
 
 // publish is such a process; it publishes until in ends.
 //
-// It takes as little as it can of the cores that it shares with what is measured: it runs on one, so that all that is due stands in
-// the client's buffers before a request is made of it, and the client waits for no more.
+// It takes as little as it can of the cores that it shares with what is measured: on one thread all that is due mostly stands in the
+// client's buffers before a request is made of it, so that the client need not wait for more.
 func publish(in io.Reader, out io.Writer) error {
 	told, answers := json.NewDecoder(in), json.NewEncoder(out)
 	var task publishing
@@ -46,8 +48,8 @@ func publish(in io.Reader, out io.Writer) error {
 	defer client.Close()
 	ctx, cancel := context.WithCancelCause(context.Background())
 	var (
-		allowed      atomic.Int64
-		acknowledged acknowledgements
+		allowed atomic.Int64
+		acks    acknowledgements
 	)
 	go func() {
 		for {
@@ -55,7 +57,7 @@ func publish(in io.Reader, out io.Writer) error {
 			err := told.Decode(&n)
 			if err == nil {
 				allowed.Store(n)
-				err = answers.Encode(acknowledged.latency())
+				err = answers.Encode(acks.latency())
 			}
 			if err != nil {
 				cancel(nil)
@@ -66,7 +68,7 @@ func publish(in io.Reader, out io.Writer) error {
 	promise := func(r *kgo.Record, err error) {
 		switch {
 		case err == nil:
-			acknowledged.count(time.Since(r.Timestamp))
+			acks.add(time.Since(r.Timestamp))
 		case ctx.Err() == nil:
 			cancel(fmt.Errorf("publish: %w", err))
 		}
@@ -79,7 +81,11 @@ func publish(in io.Reader, out io.Writer) error {
 		}
 		for ; n < until; n++ {
 			key, value := event.Encode(wakeOf(int(n)))
-			client.Produce(ctx, &kgo.Record{Key: key, Value: value}, promise)
+			r := &kgo.Record{Key: key, Value: value}
+			if task.Rate > 0 { // what the publisher is late counts, or nobody would see that it was
+				r.Timestamp = began.Add(time.Duration(float64(n) / task.Rate * float64(time.Second)))
+			}
+			client.Produce(ctx, r, promise)
 		}
 	}
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
@@ -88,36 +94,36 @@ func publish(in io.Reader, out io.Writer) error {
 	return nil
 }
 
-// acknowledgements count events that the broker has, by the time from the record's: no daemon can push sooner what it takes the
-// broker that long to have.
+// acknowledgements count events by how long after their time the publisher heard that the broker had them. That is about what is
+// gone before a daemon can have them: the broker's answer has its way back in it, but a daemon needs an answer too.
 type acknowledgements struct {
-	all    atomic.Int64
-	within [len(latencies)]atomic.Int64
+	mu   sync.Mutex
+	sums latency // guarded by mu
 }
 
-func (a *acknowledgements) count(took time.Duration) {
-	a.all.Add(1)
+func (a *acknowledgements) add(took time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.sums.All++
 	for i, seconds := range latencies {
 		if took.Seconds() <= seconds {
-			a.within[i].Add(1)
+			a.sums.Within[i]++
 		}
 	}
 }
 
-func (a *acknowledgements) latency() (l latency) {
-	l.All = float64(a.all.Load())
-	for i := range l.Within {
-		l.Within[i] = float64(a.within[i].Load())
-	}
-	return l
+func (a *acknowledgements) latency() latency {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.sums
 }
 
 // publisher is that process as its parent has it.
 type publisher struct {
-	process      *child
-	tell         *json.Encoder
-	ahead        int64
-	acknowledged latency // as it said last
+	process *child
+	tell    *json.Encoder
+	ahead   int64
+	acks    latency // as it said last
 }
 
 func startPublisher(ctx context.Context, task publishing) (*publisher, error) {
@@ -135,10 +141,23 @@ func startPublisher(ctx context.Context, task publishing) (*publisher, error) {
 	return p, nil
 }
 
-// accepted lets it publish on; so many pushes were accepted since it began, and of the dead tokens among them none.
+// accepted lets it publish on, and hears how far it is. So many pushes were accepted since it began, and of the dead tokens among
+// them none.
 func (p *publisher) accepted(n int64) error {
-	if err := p.tell.Encode(n + n/(deadEvery-1) + p.ahead); err != nil {
+	if err := p.tell.Encode(eventsOf(n) + p.ahead); err != nil {
 		return fmt.Errorf("%s takes no more (%w); what it died of stands above", p.process.name, err)
 	}
-	return p.process.hear(&p.acknowledged)
+	return p.process.hear(&p.acks)
+}
+
+// eventsOf is how many events had to be published for so many pushes.
+func eventsOf(pushes int64) int64 { return pushes + pushes/(deadEvery-1) }
+
+// kept says whether what was published between two readings was the rate that was asked for.
+func (p *publishing) kept(begin, end reading) error {
+	got := (end.AckLatency.All - begin.AckLatency.All) / end.At.Sub(begin.At).Seconds()
+	if math.Abs(got-p.Rate) > p.Rate/100 {
+		return fmt.Errorf("%.0f events a second were published where it should have been %.0f: the machine has not the cores for both, or others use them", got, p.Rate)
+	}
+	return nil
 }

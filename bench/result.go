@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -20,18 +21,18 @@ type result struct {
 
 // figures are a row's medians, as JSON has them.
 type figures struct {
-	PushesPerSecond    float64 `json:"pushes_per_second"`
-	PushesPerSecondMin float64 `json:"pushes_per_second_min"`
-	PushesPerSecondMax float64 `json:"pushes_per_second_max"`
-	CPU                float64 `json:"cpu_us_per_push"`
-	CPUMin             float64 `json:"cpu_us_per_push_min"`
-	CPUMax             float64 `json:"cpu_us_per_push_max"`
-	SimulatorCPU       float64 `json:"simulator_cpu_us_per_push"`
-	RSS                float64 `json:"rss_mb,omitempty"`
-	Within10ms         float64 `json:"within_10_ms,omitempty"` // share of the events that had their push
-	Within50ms         float64 `json:"within_50_ms,omitempty"`
-	Acknowledged10ms   float64 `json:"acknowledged_within_10_ms,omitempty"` // share of the events that the broker had
-	Acknowledged50ms   float64 `json:"acknowledged_within_50_ms,omitempty"`
+	PushesPerSecond    float64  `json:"pushes_per_second"`
+	PushesPerSecondMin float64  `json:"pushes_per_second_min"`
+	PushesPerSecondMax float64  `json:"pushes_per_second_max"`
+	CPU                float64  `json:"cpu_us_per_push"`
+	CPUMin             float64  `json:"cpu_us_per_push_min"`
+	CPUMax             float64  `json:"cpu_us_per_push_max"`
+	SimulatorCPU       float64  `json:"simulator_cpu_us_per_push"`
+	RSS                float64  `json:"rss_mb,omitempty"`
+	Within10ms         *float64 `json:"within_10_ms,omitempty"` // shares of the events that had their push by then; nil where not measured
+	Within50ms         *float64 `json:"within_50_ms,omitempty"`
+	Acknowledged10ms   *float64 `json:"acknowledged_within_10_ms,omitempty"` // and that the publisher knew the broker to have
+	Acknowledged50ms   *float64 `json:"acknowledged_within_50_ms,omitempty"`
 }
 
 // json prints one object: a key for each row of the contests, and one for each benchmark of a part, with its figures by unit.
@@ -60,15 +61,22 @@ func (r *result) json(w io.Writer) error {
 
 func (r *row) figures() figures {
 	rate, cpu := r.of(sample.rate), r.of(sample.cpuMicros)
-	return figures{
+	f := figures{
 		PushesPerSecond: round(rate.Median, 0), PushesPerSecondMin: round(rate.Min, 0), PushesPerSecondMax: round(rate.Max, 0),
 		CPU: round(cpu.Median, 3), CPUMin: round(cpu.Min, 3), CPUMax: round(cpu.Max, 3),
 		SimulatorCPU: round(r.of(sample.simMicros).Median, 3), RSS: round(r.of(sample.megabytes).Median, 1),
-		Within10ms:       round(r.of(func(s sample) float64 { return s.Pushed[0] }).Median, 5),
-		Within50ms:       round(r.of(func(s sample) float64 { return s.Pushed[1] }).Median, 5),
-		Acknowledged10ms: round(r.of(func(s sample) float64 { return s.Acknowledged[0] }).Median, 5),
-		Acknowledged50ms: round(r.of(func(s sample) float64 { return s.Acknowledged[1] }).Median, 5),
 	}
+	if slices.ContainsFunc(r.Samples, sample.timed) {
+		share := func(of func(sample) float64) *float64 {
+			median := round(r.of(of).Median, 5)
+			return &median
+		}
+		f.Within10ms = share(func(s sample) float64 { return s.PushLatency[0] })
+		f.Within50ms = share(func(s sample) float64 { return s.PushLatency[1] })
+		f.Acknowledged10ms = share(func(s sample) float64 { return s.AckLatency[0] })
+		f.Acknowledged50ms = share(func(s sample) float64 { return s.AckLatency[1] })
+	}
+	return f
 }
 
 func round(x float64, digits int) float64 {

@@ -15,8 +15,9 @@ type sample struct {
 	Simulator time.Duration // CPU of the simulators meanwhile
 	RSS       int64         // bytes, the most that the process had; 0 where that was not measured
 
-	// Shares of the events, from their time; zero where that was not measured.
-	Pushed, Acknowledged inTime
+	// Where events were published meanwhile; zero where not.
+	Ahead                   float64 // events that the broker had and that were not pushed yet, in the median
+	PushLatency, AckLatency inTime
 }
 
 func (s sample) rate() float64      { return float64(s.Pushes) / s.Took.Seconds() }
@@ -24,13 +25,17 @@ func (s sample) cpuMicros() float64 { return micros(s.CPU) / float64(s.Pushes) }
 func (s sample) simMicros() float64 { return micros(s.Simulator) / float64(s.Pushes) }
 func (s sample) megabytes() float64 { return float64(s.RSS) / 1e6 }
 
+// published says whether events were published meanwhile, and timed whether it was measured how long they took.
+func (s sample) published() bool { return s.Ahead != 0 }
+func (s sample) timed() bool     { return s.AckLatency != inTime{} }
+
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 
 // reading is how far something has come, and what the simulators have used until then.
 type reading struct {
 	moment
-	Simulator            time.Duration
-	Pushed, Acknowledged latency
+	Simulator               time.Duration
+	PushLatency, AckLatency latency
 }
 
 // between is what lies between two readings.
@@ -38,7 +43,7 @@ func between(begin, end reading) sample {
 	return sample{
 		Pushes: end.Accepted - begin.Accepted, Took: end.At.Sub(begin.At), CPU: end.CPU - begin.CPU,
 		Simulator: end.Simulator - begin.Simulator, RSS: end.RSS,
-		Pushed: end.Pushed.since(begin.Pushed), Acknowledged: end.Acknowledged.since(begin.Acknowledged),
+		PushLatency: end.PushLatency.since(begin.PushLatency), AckLatency: end.AckLatency.since(begin.AckLatency),
 	}
 }
 

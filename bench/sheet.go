@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -61,9 +62,12 @@ func (o *outcome) sheet() *sheet {
 		head = append(head, "x "+o.nameOf(key))
 	}
 	head = append(head, "simulators' us/push", "MB")
-	if o.timed() {
+	if o.any(sample.published) {
+		head = append(head, "events ahead")
+	}
+	if o.any(sample.timed) {
 		for _, seconds := range latencies {
-			head = append(head, fmt.Sprintf("%% within %g ms", seconds*1000), "% acknowledged")
+			head = append(head, fmt.Sprintf("%% pushed within %g ms", seconds*1000), fmt.Sprintf("%% acknowledged within %g ms", seconds*1000))
 		}
 	}
 	s := &sheet{title: o.Title, about: o.About, cells: [][]string{head}, notes: o.Notes}
@@ -110,21 +114,22 @@ func (o *outcome) cells(r *row) []string {
 		memory = figure(mb)
 	}
 	cells = append(cells, figure(sim.Median), memory)
-	if o.timed() {
+	if o.any(sample.published) {
+		cells = append(cells, figure(math.Round(r.of(func(s sample) float64 { return s.Ahead }).Median)))
+	}
+	if o.any(sample.timed) {
 		for i := range latencies {
-			pushed := r.of(func(s sample) float64 { return s.Pushed[i] })
-			acknowledged := r.of(func(s sample) float64 { return s.Acknowledged[i] })
+			pushed := r.of(func(s sample) float64 { return s.PushLatency[i] })
+			acknowledged := r.of(func(s sample) float64 { return s.AckLatency[i] })
 			cells = append(cells, fmt.Sprintf("%.2f", 100*pushed.Median), fmt.Sprintf("%.2f", 100*acknowledged.Median))
 		}
 	}
 	return cells
 }
 
-// timed says whether it was measured how long an event takes.
-func (o *outcome) timed() bool {
-	return slices.ContainsFunc(o.Rows, func(r row) bool {
-		return slices.ContainsFunc(r.Samples, func(s sample) bool { return s.Pushed != inTime{} })
-	})
+// any says whether a sample of it is like that.
+func (o *outcome) any(is func(sample) bool) bool {
+	return slices.ContainsFunc(o.Rows, func(r row) bool { return slices.ContainsFunc(r.Samples, is) })
 }
 
 // ratios are a median over that of each row that others are compared with.

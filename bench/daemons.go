@@ -46,7 +46,7 @@ func (l *lab) daemons(ctx context.Context, title, suffix string, fill func(ctx c
 	}
 	c := &contest{
 		title:   title,
-		about:   fmt.Sprintf("A backlog of %d wakes in %d partitions, one tenant, one token in %d dead, the configuration as it is by default.", events, partitions, deadEvery),
+		about:   fmt.Sprintf("A backlog of %d wakes in %d partitions, one tenant, one token in %d dead, the configuration as it is by default. Each is measured for %v, or until all is pushed.", events, partitions, deadEvery, measure),
 		against: []string{"daemon_library" + suffix},
 		close:   b.stop,
 	}
@@ -66,7 +66,7 @@ type daemonRun struct {
 	warmUp, measure time.Duration
 	live            *publishing // what is published meanwhile; nil where the backlog is all
 	publisher       *publisher  // who does, while it runs
-	ahead           []float64   // events published and not pushed yet, each time it was looked
+	ahead           []float64   // events acknowledged to the publisher and not pushed yet, each time it was looked
 	before          int64       // how many pushes were accepted when it began
 }
 
@@ -120,7 +120,7 @@ func (r *daemonRun) run(ctx context.Context) (s sample, err error) {
 		begin, err = r.await(ctx, d, r.before, all, r.warmUp)
 	}
 	if err == nil && r.live != nil {
-		begin.PushLatency, err = readLatency(ctx, d)
+		begin.Pushed, err = readLatency(ctx, d)
 	}
 	if err != nil {
 		return sample{}, err
@@ -131,7 +131,7 @@ func (r *daemonRun) run(ctx context.Context) (s sample, err error) {
 		end, err = r.await(ctx, d, begin.Accepted, 1, patience)
 	}
 	if err == nil && r.live != nil {
-		end.PushLatency, err = readLatency(ctx, d)
+		end.Pushed, err = readLatency(ctx, d)
 	}
 	if err != nil {
 		return sample{}, err
@@ -140,12 +140,17 @@ func (r *daemonRun) run(ctx context.Context) (s sample, err error) {
 		return sample{}, fmt.Errorf("a daemon with the %s sender pushed nothing more after it was warm, with %d of %d wakes pushed", r.sender, end.Accepted-r.before, all)
 	}
 	s = between(begin, end)
-	if r.live != nil {
-		s.Ahead = spreadOf(r.ahead).Median
-		if r.live.Rate > 0 {
-			return s, r.live.kept(begin, end)
+	switch {
+	case r.live == nil:
+	case r.live.Rate == 0: // latency is how long the queue is, which is as long as the publisher was let
+		ahead := spreadOf(r.ahead).Median
+		s.Ahead = &ahead
+	default:
+		if err := r.live.checkRate(begin, end); err != nil {
+			return sample{}, err
 		}
-		s.PushLatency, s.AckLatency = inTime{}, inTime{} // they are how far the publisher was let ahead
+		pushed, acknowledged := end.Pushed.since(begin.Pushed), end.Published.Acks.since(begin.Published.Acks)
+		s.PushLatency, s.AckLatency = &pushed, &acknowledged
 	}
 	return s, nil
 }
@@ -186,14 +191,15 @@ func (r *daemonRun) await(ctx context.Context, d *daemon.Daemon, before int64, p
 	}
 }
 
-// hear tells the publisher how far the daemon is, and hears how far it is itself.
+// hear tells the publisher how far the daemon is, and hears how far the publisher is. A push may be counted before the publisher
+// knows of its event.
 func (r *daemonRun) hear(now *reading) error {
 	accepted := now.Accepted - r.before
 	if err := r.publisher.accepted(accepted); err != nil {
 		return err
 	}
-	r.ahead = append(r.ahead, r.publisher.acks.All-float64(eventsOf(accepted)))
-	now.AckLatency = r.publisher.acks
+	now.Published = r.publisher.at
+	r.ahead = append(r.ahead, max(0, now.Published.Acks.All-float64(eventsOf(accepted))))
 	return nil
 }
 

@@ -29,7 +29,7 @@ func (l *lab) live(ctx context.Context, title, suffix string, rate float64, send
 	}
 	c := &contest{
 		title: title,
-		about: fmt.Sprintf("Wakes are published while it runs, %s; %d partitions, one tenant, one token in %d dead, the configuration as it is by default.", pace(rate), partitions, deadEvery),
+		about: fmt.Sprintf("Wakes are published while it runs, %s; %d partitions, one tenant, one token in %d dead, the configuration as it is by default. Each is measured for %v.", pace(rate), partitions, deadEvery, l.LiveFor),
 	}
 	for _, sender := range senders {
 		key := "daemon_" + sender + suffix

@@ -21,10 +21,10 @@ func TestARateIsKeptToAHundredth(t *testing.T) {
 	t.Parallel()
 	p := publishing{Rate: 1000}
 	at := time.Now()
-	for published, kept := range map[float64]bool{1979: false, 1980: true, 2000: true, 2020: true, 2021: false} {
-		err := p.kept(reading{moment: moment{At: at}, AckLatency: latency{All: 500}}, reading{moment: moment{At: at.Add(2 * time.Second)}, AckLatency: latency{All: 500 + published}})
+	for events, kept := range map[int64]bool{1979: false, 1980: true, 2000: true, 2020: true, 2021: false} {
+		err := p.checkRate(reading{moment: moment{At: at}, Published: published{Events: 500}}, reading{moment: moment{At: at.Add(2 * time.Second)}, Published: published{Events: 500 + events}})
 		if kept != (err == nil) || err != nil && !strings.Contains(err.Error(), "should have been 1000") {
-			t.Errorf("%g events in 2 s: %v", published, err)
+			t.Errorf("%d events in 2 s: %v", events, err)
 		}
 	}
 }
@@ -38,33 +38,12 @@ func TestEventsAreAheadOfPushesByTheDead(t *testing.T) {
 	}
 }
 
-func TestLatencyIsToldWhereItWasMeasured(t *testing.T) {
+func TestAnEventIsDueAtItsPlaceInTheRate(t *testing.T) {
 	t.Parallel()
-	s := sample{Pushes: 2000, Took: time.Second, CPU: time.Millisecond, Ahead: 123, PushLatency: inTime{0, 0.5}, AckLatency: inTime{0.9, 1}}
-	o := &outcome{Title: "At a rate", Rows: []row{{Key: "timed", Name: "timed", Samples: []sample{s}}}}
-	var out strings.Builder
-	r := &result{Outcomes: []*outcome{o}}
-	if err := r.markdown(&out); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.json(&out); err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{
-		"events ahead | % pushed within 10 ms | % acknowledged within 10 ms | % pushed within 50 ms | % acknowledged within 50 ms",
-		"123 | 0.00 | 90.00 | 50.00 | 100.00", `"within_10_ms": 0,`, `"acknowledged_within_10_ms": 0.9,`,
-	} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("%q is missing in\n%s", want, out.String())
+	p, began := publishing{Rate: 50}, time.Now()
+	for n, want := range map[int64]time.Duration{0: 0, 1: 20 * time.Millisecond, 5_000_000: 100_000 * time.Second} {
+		if got := p.due(began, n).Sub(began); got != want {
+			t.Errorf("event %d is due after %v, want %v", n, got, want)
 		}
-	}
-	s.PushLatency, s.AckLatency = inTime{}, inTime{}
-	o.Rows[0].Samples[0] = s
-	out.Reset()
-	if err := r.json(&out); err != nil {
-		t.Fatal(err)
-	}
-	if strings.Contains(out.String(), "within") {
-		t.Errorf("what was not measured is told:\n%s", out.String())
 	}
 }

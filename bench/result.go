@@ -29,7 +29,8 @@ type figures struct {
 	CPUMax             float64  `json:"cpu_us_per_push_max"`
 	SimulatorCPU       float64  `json:"simulator_cpu_us_per_push"`
 	RSS                float64  `json:"rss_mb,omitempty"`
-	Within10ms         *float64 `json:"within_10_ms,omitempty"` // shares of the events that had their push by then; nil where not measured
+	Ahead              *float64 `json:"events_ahead,omitempty"` // this and the rest: nil where not measured
+	Within10ms         *float64 `json:"within_10_ms,omitempty"` // shares of the events that had their push by then
 	Within50ms         *float64 `json:"within_50_ms,omitempty"`
 	Acknowledged10ms   *float64 `json:"acknowledged_within_10_ms,omitempty"` // and that the publisher knew the broker to have
 	Acknowledged50ms   *float64 `json:"acknowledged_within_50_ms,omitempty"`
@@ -66,15 +67,18 @@ func (r *row) figures() figures {
 		CPU: round(cpu.Median, 3), CPUMin: round(cpu.Min, 3), CPUMax: round(cpu.Max, 3),
 		SimulatorCPU: round(r.of(sample.simMicros).Median, 3), RSS: round(r.of(sample.megabytes).Median, 1),
 	}
+	median := func(of func(sample) float64, digits int) *float64 {
+		m := round(r.of(of).Median, digits)
+		return &m
+	}
+	if slices.ContainsFunc(r.Samples, sample.queued) {
+		f.Ahead = median(func(s sample) float64 { return *s.Ahead }, 0)
+	}
 	if slices.ContainsFunc(r.Samples, sample.timed) {
-		share := func(of func(sample) float64) *float64 {
-			median := round(r.of(of).Median, 5)
-			return &median
-		}
-		f.Within10ms = share(func(s sample) float64 { return s.PushLatency[0] })
-		f.Within50ms = share(func(s sample) float64 { return s.PushLatency[1] })
-		f.Acknowledged10ms = share(func(s sample) float64 { return s.AckLatency[0] })
-		f.Acknowledged50ms = share(func(s sample) float64 { return s.AckLatency[1] })
+		f.Within10ms = median(func(s sample) float64 { return s.PushLatency[0] }, 5)
+		f.Within50ms = median(func(s sample) float64 { return s.PushLatency[1] }, 5)
+		f.Acknowledged10ms = median(func(s sample) float64 { return s.AckLatency[0] }, 5)
+		f.Acknowledged50ms = median(func(s sample) float64 { return s.AckLatency[1] }, 5)
 	}
 	return f
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"os"
+	"strings"
 	"testing"
 	"time"
 )
@@ -100,5 +101,41 @@ func TestTheJSONHasAKeyForEachRow(t *testing.T) {
 	}
 	if len(got) != 4 {
 		t.Errorf("got %s", out.Bytes())
+	}
+}
+
+func TestWhatWasMeasuredIsToldThoughItIsZero(t *testing.T) {
+	t.Parallel()
+	ahead, pushed, acknowledged := 0.0, inTime{0, 0.5}, inTime{0.9, 1}
+	s := sample{Pushes: 2000, Took: time.Second, CPU: time.Millisecond}
+	queued, timed := s, s
+	queued.Ahead = &ahead
+	timed.PushLatency, timed.AckLatency = &pushed, &acknowledged
+	for name, c := range map[string]struct {
+		sample       sample
+		told, untold []string
+	}{
+		"neither": {s, nil, []string{"within", "ahead"}},
+		"queued":  {queued, []string{"events ahead |\n", " 0 |\n", `"events_ahead": 0`}, []string{"within"}},
+		"timed": {timed, []string{
+			"| % pushed within 10 ms | % acknowledged within 10 ms | % pushed within 50 ms | % acknowledged within 50 ms |\n",
+			"| 0.00 | 90.00 | 50.00 | 100.00 |\n", `"within_10_ms": 0,`, `"acknowledged_within_10_ms": 0.9,`,
+		}, []string{"ahead"}},
+	} {
+		r := &result{Outcomes: []*outcome{{Title: "Daemon", Rows: []row{{Key: "daemon", Name: "daemon", Samples: []sample{c.sample}}}}}}
+		var out strings.Builder
+		if err := errors.Join(r.markdown(&out), r.json(&out)); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range c.told {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("%s: %q is missing in\n%s", name, want, out.String())
+			}
+		}
+		for _, not := range c.untold {
+			if strings.Contains(out.String(), not) {
+				t.Errorf("%s: %q is told in\n%s", name, not, out.String())
+			}
+		}
 	}
 }

@@ -15,9 +15,10 @@ type sample struct {
 	Simulator time.Duration // CPU of the simulators meanwhile
 	RSS       int64         // bytes, the most that the process had; 0 where that was not measured
 
-	// Where events were published meanwhile; zero where not.
-	Ahead                   float64 // events that the broker had and that were not pushed yet, in the median
-	PushLatency, AckLatency inTime
+	// nil where that was not measured.
+	Ahead       *float64 // events acknowledged to the publisher and not pushed yet, in the median; where it had no rate
+	PushLatency *inTime  // where it had one
+	AckLatency  *inTime
 }
 
 func (s sample) rate() float64      { return float64(s.Pushes) / s.Took.Seconds() }
@@ -25,17 +26,18 @@ func (s sample) cpuMicros() float64 { return micros(s.CPU) / float64(s.Pushes) }
 func (s sample) simMicros() float64 { return micros(s.Simulator) / float64(s.Pushes) }
 func (s sample) megabytes() float64 { return float64(s.RSS) / 1e6 }
 
-// published says whether events were published meanwhile, and timed whether it was measured how long they took.
-func (s sample) published() bool { return s.Ahead != 0 }
-func (s sample) timed() bool     { return s.AckLatency != inTime{} }
+// queued says whether it was measured how many events wait, and timed how long they take.
+func (s sample) queued() bool { return s.Ahead != nil }
+func (s sample) timed() bool  { return s.AckLatency != nil }
 
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 
 // reading is how far something has come, and what the simulators have used until then.
 type reading struct {
 	moment
-	Simulator               time.Duration
-	PushLatency, AckLatency latency
+	Simulator time.Duration
+	Pushed    latency   // where events are published meanwhile
+	Published published // and the same
 }
 
 // between is what lies between two readings.
@@ -43,7 +45,6 @@ func between(begin, end reading) sample {
 	return sample{
 		Pushes: end.Accepted - begin.Accepted, Took: end.At.Sub(begin.At), CPU: end.CPU - begin.CPU,
 		Simulator: end.Simulator - begin.Simulator, RSS: end.RSS,
-		PushLatency: end.PushLatency.since(begin.PushLatency), AckLatency: end.AckLatency.since(begin.AckLatency),
 	}
 }
 

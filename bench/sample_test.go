@@ -32,10 +32,21 @@ func TestASampleIsByThePush(t *testing.T) {
 func TestASampleIsWhatLiesBetweenTwoReadings(t *testing.T) {
 	t.Parallel()
 	start := time.Now()
-	begin := reading{moment{Accepted: 100, At: start, CPU: time.Second, RSS: 5_000_000}, 3 * time.Second, latency{100, [2]float64{90, 99}}, latency{100, [2]float64{95, 100}}}
-	end := reading{moment{Accepted: 400, At: start.Add(2 * time.Second), CPU: 4 * time.Second, RSS: 6_000_000}, 8 * time.Second, latency{400, [2]float64{240, 399}}, latency{500, [2]float64{395, 500}}}
-	want := sample{Pushes: 300, Took: 2 * time.Second, CPU: 3 * time.Second, Simulator: 5 * time.Second, RSS: 6_000_000, PushLatency: inTime{0.5, 1}, AckLatency: inTime{0.75, 1}}
+	begin := reading{moment{Accepted: 100, At: start, CPU: time.Second, RSS: 5_000_000}, 3 * time.Second, latency{}, published{}}
+	end := reading{moment{Accepted: 400, At: start.Add(2 * time.Second), CPU: 4 * time.Second, RSS: 6_000_000}, 8 * time.Second, latency{}, published{}}
+	want := sample{Pushes: 300, Took: 2 * time.Second, CPU: 3 * time.Second, Simulator: 5 * time.Second, RSS: 6_000_000}
 	if got := between(begin, end); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+func TestSharesAreOfTheEventsBetweenTwoReadings(t *testing.T) {
+	t.Parallel()
+	begin, end := latency{100, [2]float64{90, 99}}, latency{400, [2]float64{240, 399}}
+	if got, want := end.since(begin), (inTime{0.5, 1}); got != want {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if got := begin.since(begin); got != (inTime{}) {
+		t.Errorf("of no event: %v", got)
 	}
 }

@@ -62,7 +62,7 @@ func (o *outcome) sheet() *sheet {
 		head = append(head, "x "+o.nameOf(key))
 	}
 	head = append(head, "simulators' us/push", "MB")
-	if o.any(sample.published) {
+	if o.any(sample.queued) {
 		head = append(head, "events ahead")
 	}
 	if o.any(sample.timed) {
@@ -114,8 +114,8 @@ func (o *outcome) cells(r *row) []string {
 		memory = figure(mb)
 	}
 	cells = append(cells, figure(sim.Median), memory)
-	if o.any(sample.published) {
-		cells = append(cells, figure(math.Round(r.of(func(s sample) float64 { return s.Ahead }).Median)))
+	if o.any(sample.queued) {
+		cells = append(cells, figure(math.Round(r.of(func(s sample) float64 { return *s.Ahead }).Median)))
 	}
 	if o.any(sample.timed) {
 		for i := range latencies {

@@ -26,8 +26,7 @@ import (
 //	measure        one per generation; asks how far the logs go of the partitions that pause
 //	follow         one per generation; asks which leaders the partitions have
 //	rounds         one per generation, and one per request under way; ask the brokers
-//	fetch          one per partition; asks in a round, fills the pipe
-//	hand over      one per partition; empties the pipe into the owner; the only one that calls Take and Release
+//	partition      one for each; asks in a round, hands over what comes; the only one that calls Take and Release
 type Consumer struct {
 	cfg     Config
 	assign  func(context.Context, Assignment) (Owner, error)

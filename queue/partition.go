@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"sync"
 	"sync/atomic"
 
 	"github.com/segmentio/kafka-go"
@@ -13,7 +12,14 @@ import (
 	"github.com/segmentio/kafka-go/protocol/fetch"
 )
 
-// partition is an assigned partition during one generation.
+// maxBatch is how many records are handed over at once.
+const maxBatch = 1000
+
+// errOwner is wrapped by an error of the owner's: then it is not the broker that is in trouble.
+var errOwner = errors.New("the owner takes no more")
+
+// partition is an assigned partition during one generation. One goroutine asks for records and hands them over: while the owner has
+// no room, the broker is not asked.
 //
 // Records are asked for through kafka-go's Transport and not with its Reader: a Reader that is behind the beginning of the log
 // goes on at the beginning without a word, hands over the markers of transactions as if they were records, checks no
@@ -22,14 +28,13 @@ type partition struct {
 	c      *Consumer
 	id     int32
 	owner  Owner
-	pipe   *pipe
 	rounds *rounds
 	lag    lag
 
-	next      int64     // the offset to be fetched next; owned by the fetch goroutine
-	portion   portion   // owned by the fetch goroutine
-	alone     bool      // the next answer is for this partition only, and at once; owned by the fetch goroutine
-	records   []Record  // memory for those of the next answer; owned by the fetch goroutine
+	next      int64     // the offset to be fetched next; owned by run
+	portion   portion   // owned by run
+	alone     bool      // the next answer is for this partition only, and at once; owned by run
+	records   []Record  // memory for those of the next answer; owned by run
 	committed int64     // what stands in Kafka, or -1; owned by whoever commits
 	told      *Progress // what was committed last, or what the owner began with; owned by whoever commits
 	track     track
@@ -41,31 +46,16 @@ type partition struct {
 
 // newPartition is a partition of which nothing is committed, to be read from an offset on.
 func newPartition(c *Consumer, rounds *rounds, id int32, owner Owner, next int64) *partition {
-	p := &partition{c: c, id: id, owner: owner, pipe: newPipe(), rounds: rounds, next: next, portion: newPortion(c.cfg.Fetch.MaxBytes), committed: -1}
+	p := &partition{c: c, id: id, owner: owner, rounds: rounds, next: next, portion: newPortion(c.cfg.Fetch.MaxBytes), committed: -1}
 	p.lag.gauge = c.metrics.lag.WithLabelValues(strconv.Itoa(int(id)))
 	return p
 }
 
-// run hands over what is fetched while taking lasts, then releases the owner, for as long as releasing lasts at most.
+// run fetches and hands over while taking lasts, then releases the owner, for as long as releasing lasts at most. It ends
+// taking, by stop, where it cannot go on.
 func (p *partition) run(taking, releasing context.Context, stop context.CancelCauseFunc) {
-	var fetching sync.WaitGroup
-	fetching.Go(func() { p.fetch(taking, stop) })
-	p.handOver(taking, stop)
+	p.fetch(taking, stop)
 	p.owner.Release(releasing)
-	fetching.Wait()
-}
-
-func (p *partition) handOver(taking context.Context, stop context.CancelCauseFunc) {
-	var batch []Record
-	for {
-		if batch = p.pipe.take(taking, batch); batch == nil {
-			return
-		}
-		if err := p.owner.Take(taking, batch); err != nil {
-			stop(fmt.Errorf("hand over offsets %d to %d of partition %d: %w", batch[0].Offset, batch[len(batch)-1].Offset, p.id, err))
-			return
-		}
-	}
 }
 
 func (p *partition) fetch(taking context.Context, stop context.CancelCauseFunc) {
@@ -78,6 +68,9 @@ func (p *partition) fetch(taking context.Context, stop context.CancelCauseFunc) 
 			pause.reset()
 			continue
 		case taking.Err() != nil:
+			return
+		case errors.Is(err, errOwner):
+			stop(err)
 			return
 		case errors.Is(err, kafka.OffsetOutOfRange):
 			if err = p.findPlace(taking, stop); err == nil {
@@ -95,7 +88,7 @@ func (p *partition) fetch(taking context.Context, stop context.CancelCauseFunc) 
 	}
 }
 
-// fetchOnce asks for records from p.next on and puts what comes into the pipe.
+// fetchOnce asks for records from p.next on and hands over what comes.
 func (p *partition) fetchOnce(ctx context.Context) error {
 	wanted := &ask{partition: p.id, offset: p.next, bytes: p.portion.next, answer: make(chan answer, 1)}
 	askFor, alone := p.rounds.together, p.alone
@@ -116,25 +109,32 @@ func (p *partition) fetchOnce(ctx context.Context) error {
 	}
 	begun := p.next
 	bytes, err := p.read(ctx, stream, got.AbortedTransactions)
-	if err != nil {
+	switch {
+	case errors.Is(err, errOwner):
+		return err
+	case err != nil:
 		return fmt.Errorf("read records of %s from offset %d: %w", p.c.cfg.Topic, p.next, err)
 	}
-	if p.next == begun && ctx.Err() == nil {
+	if p.next == begun {
 		p.next++ // compaction has left an empty batch; what it says of its end is not shown to us
 	}
 	p.alone = p.portion.saw(len(stream.Records), bytes) // the answer is full: there are likely more
 	return nil
 }
 
-// read puts the records of an answer into the pipe, moves p.next behind them, and says how many bytes they were. It ends
-// early where ctx does.
+// read hands over the records of an answer, moves p.next behind them, and says how many bytes they were. It ends early where the
+// owner does not take them.
 func (p *partition) read(ctx context.Context, stream *protocol.RecordStream, aborted []fetch.ResponseTransaction) (bytes int, err error) {
 	records := p.records[:0]
+	var refused error
 	hand := func(next int64) bool {
 		p.lag.pause(p.next)
 		defer p.lag.resume()
-		if len(records) > 0 && !p.pipe.put(ctx, records) {
-			return false
+		if len(records) > 0 {
+			if refused = p.owner.Take(ctx, records); refused != nil {
+				refused = fmt.Errorf("hand over offsets %d to %d of partition %d: %w: %w", records[0].Offset, records[len(records)-1].Offset, p.id, errOwner, refused)
+				return false
+			}
 		}
 		clear(records) // or the records of a busy moment would be held for as long as the partition is quiet
 		records, p.next = records[:0], next
@@ -144,12 +144,12 @@ func (p *partition) read(ctx context.Context, stream *protocol.RecordStream, abo
 		records = append(records, r)
 		return len(records) < maxBatch || hand(r.Offset+1)
 	})
-	if err == nil {
+	if err == nil && refused == nil {
 		hand(next)
 	}
 	clear(records)
 	p.records = records[:0]
-	return bytes, err
+	return bytes, errors.Join(err, refused)
 }
 
 // findPlace is called where the broker does not have p.next. Retention may have overtaken this member: then what it

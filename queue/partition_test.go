@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"context"
 	"reflect"
 	"testing"
 
@@ -56,12 +57,13 @@ func TestReadingAnAnswer(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			p := &partition{pipe: newPipe(), next: test.from}
+			var taken taker
+			p := &partition{owner: &taken, next: test.from}
 			if _, err := p.read(t.Context(), test.given, test.aborted); err != nil {
 				t.Fatal(err)
 			}
 			var got []int64
-			for _, r := range p.pipe.records {
+			for _, r := range taken {
 				got = append(got, r.Offset)
 			}
 			if !reflect.DeepEqual(got, test.want) || p.next != test.next {
@@ -70,3 +72,13 @@ func TestReadingAnAnswer(t *testing.T) {
 		})
 	}
 }
+
+// taker is an owner that takes everything.
+type taker []Record
+
+func (t *taker) Take(_ context.Context, batch []Record) error {
+	*t = append(*t, batch...)
+	return nil
+}
+func (t *taker) Release(context.Context) {}
+func (t *taker) Progress() *Progress     { return nil }

@@ -84,7 +84,7 @@ func retentionOvertakes(t *testing.T, p ground) {
 }
 
 func lagOfAPause(t *testing.T, p ground) {
-	const n = 3 * maxBatch // one batch is with the owner, one in the pipe, one waits for room
+	const n = 2 * maxBatch // one batch is with the owner, one waits until it is taken
 	p.produce(t, "x", n, 0)
 	w := newWitness()
 	w.paused[0] = true

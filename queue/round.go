@@ -93,6 +93,13 @@ func (r *rounds) run(ctx context.Context) {
 	}
 }
 
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
 // share shares a round out to requests, each of partitions that one broker leads. A partition of which no leader is known is
 // asked about by itself, and its answer says what is wrong.
 func share(round []*ask, leaders map[int32]int32) (requests [][]*ask) {

@@ -211,6 +211,9 @@ func ownersFail(t *testing.T, p ground) {
 	w.await(t, "the failure is logged", func() bool { return w.logged("the shard is broken") })
 	w.await(t, "all records are taken", func() bool { return len(w.times()) == 100 })
 	m.stop()
+	if w.logged("cannot fetch partition") {
+		t.Error("an owner's failure is told as one of the fetch")
+	}
 	for id, offset := range p.committed(t) {
 		if offset != 25 {
 			t.Errorf("partition %d is committed up to %d, want 25", id, offset)

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -128,6 +129,9 @@ func (p *partition) read(ctx context.Context, stream *protocol.RecordStream, abo
 	records := p.records[:0]
 	var refused error
 	hand := func(next int64) bool {
+		if refused = context.Cause(ctx); refused != nil { // what is handed over now would be begun, and is another's soon
+			return false
+		}
 		p.lag.pause(p.next)
 		defer p.lag.resume()
 		if len(records) > 0 {
@@ -149,7 +153,7 @@ func (p *partition) read(ctx context.Context, stream *protocol.RecordStream, abo
 	}
 	clear(records)
 	p.records = records[:0]
-	return bytes, errors.Join(err, refused)
+	return bytes, cmp.Or(err, refused)
 }
 
 // findPlace is called where the broker does not have p.next. Retention may have overtaken this member: then what it

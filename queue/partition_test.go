@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"reflect"
 	"testing"
 
@@ -72,6 +73,52 @@ func TestReadingAnAnswer(t *testing.T) {
 		})
 	}
 }
+
+func TestAnAnswerEndsWhereItsOwnerRefuses(t *testing.T) {
+	t.Parallel()
+	const n = 2*maxBatch + maxBatch/2
+	offsets := make([]int64, n)
+	for i := range offsets {
+		offsets[i] = int64(i)
+	}
+	broken := errors.New("broken")
+	for name, c := range map[string]struct {
+		second func(end context.CancelFunc) error // what the second Take does
+		want   error
+	}{
+		"it fails":           {func(context.CancelFunc) error { return broken }, broken},
+		"the generation has": {func(end context.CancelFunc) error { end(); return nil }, context.Canceled},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx, end := context.WithCancel(t.Context())
+			defer end()
+			calls, taken := 0, taker{}
+			p := &partition{id: 3, owner: ownerFunc(func(ctx context.Context, batch []Record) error {
+				if calls++; calls == 2 {
+					if err := c.second(end); err != nil {
+						return err
+					}
+				}
+				return taken.Take(ctx, batch)
+			})}
+			_, err := p.read(ctx, batches(recordsAt(offsets...)), nil)
+			if !errors.Is(err, c.want) || calls != 2 || int64(len(taken)) != p.next || p.next%maxBatch != 0 {
+				t.Errorf("%v after %d calls, %d records are taken, next is %d", err, calls, len(taken), p.next)
+			}
+			if isOwner := errors.Is(err, errOwner); isOwner != (c.want == broken) {
+				t.Errorf("it is the owner's: %v", isOwner)
+			}
+		})
+	}
+}
+
+// ownerFunc is an owner that takes with a function.
+type ownerFunc func(context.Context, []Record) error
+
+func (f ownerFunc) Take(ctx context.Context, batch []Record) error { return f(ctx, batch) }
+func (f ownerFunc) Release(context.Context)                        {}
+func (f ownerFunc) Progress() *Progress                            { return nil }
 
 // taker is an owner that takes everything.
 type taker []Record

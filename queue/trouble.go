@@ -62,6 +62,9 @@ func (t trouble) mend() string {
 
 // troubleOf tells what kind of failure an error is, by Kafka's code first.
 func troubleOf(err error) trouble {
+	if errors.Is(err, errOwner) { // whatever it wraps
+		return elsewhere
+	}
 	var code kafka.Error
 	if errors.As(err, &code) {
 		return troubleOfCode(code)

@@ -119,7 +119,7 @@ func (r *daemonRun) run(ctx context.Context) (s sample, err error) {
 	if err == nil {
 		begin, err = r.await(ctx, d, r.before, all, r.warmUp)
 	}
-	if err == nil && r.live != nil {
+	if err == nil && r.timed() {
 		begin.Pushed, err = readLatency(ctx, d)
 	}
 	if err != nil {
@@ -130,7 +130,7 @@ func (r *daemonRun) run(ctx context.Context) (s sample, err error) {
 	if err == nil && end.Accepted == begin.Accepted { // it waits, for a slow disk perhaps: until it goes on
 		end, err = r.await(ctx, d, begin.Accepted, 1, patience)
 	}
-	if err == nil && r.live != nil {
+	if err == nil && r.timed() {
 		end.Pushed, err = readLatency(ctx, d)
 	}
 	if err != nil {
@@ -155,10 +155,13 @@ func (r *daemonRun) run(ctx context.Context) (s sample, err error) {
 	return s, nil
 }
 
+// timed says whether it is measured how long events take.
+func (r *daemonRun) timed() bool { return r.live != nil && r.live.Rate > 0 }
+
 // looksEvery is longer where a publisher keeps to a rate, whatever the daemon does: to look a hundred times a second
 // costs a twentieth of a core.
 func (r *daemonRun) looksEvery() time.Duration {
-	if r.live != nil && r.live.Rate > 0 {
+	if r.timed() {
 		return 50 * looksEvery
 	}
 	return looksEvery
